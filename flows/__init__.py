@@ -1,0 +1,1 @@
+"""What gets scheduled: thin Prefect flows over the steps of ``tasks``."""

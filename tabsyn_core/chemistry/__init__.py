@@ -1,0 +1,1 @@
+"""Molecules: standardisation, RDKit descriptors and the rules they obey."""

@@ -1,0 +1,1 @@
+"""One distribution family a column: families, fitting, selection, goodness of fit."""

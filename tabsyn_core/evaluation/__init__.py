@@ -1,0 +1,1 @@
+"""How good synthetic rows are, every figure beside its real-vs-real floor."""

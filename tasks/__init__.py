@@ -1,0 +1,1 @@
+"""The pipeline's steps: one module each, a typed function from files to files, runnable as ``python -m``."""

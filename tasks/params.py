@@ -1,0 +1,182 @@
+"""``params.yaml`` as types: a misspelt key or a wrong type is an error that names the nearest valid one."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tabsyn_core.errors import TabsynError
+from tabsyn_core.generator import DiffusionConfig, VAEConfig
+from tabsyn_core.schema import Kind
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ColumnParams(_Strict):
+    """A column of the source that is modelled beside the descriptors."""
+
+    name: str
+    kind: Kind
+
+
+class StandardizeParams(_Strict):
+    """Which RDKit standardisation steps run, in this order."""
+
+    cleanup: bool = True
+    largest_fragment: bool = True
+    neutralize: bool = True
+
+
+class DataParams(_Strict):
+    """Where the molecules come from and which columns matter."""
+
+    source: str
+    watch: str
+    smiles_column: str = "smiles"
+    id_column: str | None = None
+    encoding: str = "utf-8"
+    keep: tuple[ColumnParams, ...] = ()
+    targets: tuple[ColumnParams, ...] = Field(min_length=1)
+    standardize: StandardizeParams = StandardizeParams()
+    max_smiles_length: Count = 1000
+    max_rejected_share: Share = 0.5
+
+    @model_validator(mode="after")
+    def _watch_follows_source(self) -> "DataParams":
+        remote = self.source.startswith("tdc:") or "://" in self.source
+        if not remote and self.watch != self.source:
+            raise ValueError(f"watch must be {self.source}, like source, or DVC would not notice its edits")
+        if remote and self.watch == self.source:
+            raise ValueError("watch must be a local path when source is not one; data/raw will do")
+        return self
+
+
+class FeaturizeParams(_Strict):
+    """How descriptors are computed."""
+
+    workers: Annotated[int, Field(ge=0)] = 0
+
+
+class SplitParams(_Strict):
+    """How rows are held out."""
+
+    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class ValidateParams(_Strict):
+    """Thresholds of warning-level expectations."""
+
+    max_missing_share: Share = 0.2
+
+
+class DistributionParams(_Strict):
+    """How each column's family is chosen."""
+
+    criterion: Literal["heldout", "bic"] = "heldout"
+    max_atoms: Annotated[int, Field(ge=0)] = 32
+
+
+class TrainParams(_Strict):
+    """Budgets and sizes of the two networks."""
+
+    threads: Count = 2
+    vae: VAEConfig = VAEConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    checkpoint_every: Count = 100
+    time_limit_seconds: Annotated[float, Field(gt=0)] | None = None
+
+
+class SampleParams(_Strict):
+    """How many rows, and how carefully."""
+
+    num_rows: Count = 1000
+    num_steps: Count = 50
+    chunk_size: Count = 1000
+
+
+class EvaluateParams(_Strict):
+    """How rows are judged."""
+
+    c2st_folds: Annotated[int, Field(ge=2)] = 5
+
+
+class GateParams(_Strict):
+    """What a version must reach to become ``@champion``; figures are dotted paths into ``metrics.json``."""
+
+    max: dict[str, float] = {}
+    min: dict[str, float] = {}
+    not_worse_than_champion: dict[str, float] = {}
+
+
+class RegisterParams(_Strict):
+    """The registered model and its promotion gate."""
+
+    model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    gate: GateParams = GateParams()
+
+
+class Params(_Strict):
+    """The whole of ``params.yaml``."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    data: DataParams
+    featurize: FeaturizeParams = FeaturizeParams()
+    split: SplitParams = SplitParams()
+    validate_: ValidateParams = Field(default=ValidateParams(), alias="validate")
+    distributions: DistributionParams = DistributionParams()
+    train: TrainParams = TrainParams()
+    sample: SampleParams = SampleParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    register_: RegisterParams = Field(alias="register")
+
+
+def load_params(path: Path) -> Params:
+    """Read and check ``params.yaml``.
+
+    Raises:
+        TabsynError: The file is absent, is not YAML, or a key or value is wrong; every fault is listed with its
+            dotted key, and a misspelt key with the nearest valid one.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TabsynError(f"{path} does not exist; run from the project's root.") from error
+    except yaml.YAMLError as error:
+        raise TabsynError(f"{path} is not valid YAML: {error}.") from error
+    if not isinstance(content, dict):
+        raise TabsynError(f"{path} must hold keys and values; it holds {type(content).__name__}.")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        faults = "\n".join(f"  {_explain(fault)}" for fault in error.errors())
+        raise TabsynError(f"{path} has {error.error_count()} fault(s):\n{faults}") from None
+
+
+def _explain(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        valid = _keys_at(fault["loc"][:-1])
+        nearest = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0)
+        return f"{key}: no such key; did you mean {'.'.join([*map(str, fault['loc'][:-1]), *nearest])}?"
+    found = "" if fault["type"] == "missing" else f" (found {fault['input']!r})"
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')}{found}"
+
+
+def _keys_at(location: tuple[str | int, ...]) -> list[str]:
+    """The valid keys of the section at ``location``."""
+    model: Any = Params
+    for part in location:
+        if isinstance(part, str) and hasattr(model, "model_fields"):
+            by_alias = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+            model = by_alias.get(part, model)
+            model = next((arg for arg in getattr(model, "__args__", ()) if hasattr(arg, "model_fields")), model)
+    if hasattr(model, "model_fields"):
+        return [field.alias or name for name, field in model.model_fields.items()]
+    return [*getattr(model, "__dataclass_fields__", {})]
