@@ -111,6 +111,10 @@ class TableSchema:
         """The polars dtype of each column."""
         return {column.name: _DTYPES[column.dtype] for column in self.columns}
 
+    def empty(self) -> pl.DataFrame:
+        """A frame with these columns and no rows."""
+        return pl.DataFrame(schema=self.polars_dtypes())
+
     def to_json(self) -> list[dict[str, Any]]:
         """A JSON-ready list, one entry a column."""
         return [asdict(column) for column in self.columns]

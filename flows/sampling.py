@@ -1,0 +1,82 @@
+"""Rows from the registered champion, on request."""
+
+from pathlib import Path
+
+import polars as pl
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from flows.artifacts import ProgressArtifact
+from tabsyn_core.files import write_parquet
+from tabsyn_core.progress import Progress
+from tasks import paths
+from tasks.params import load_params
+
+OUT = paths.SYNTHETIC.with_name("champion.parquet")
+_PREVIEW_ROWS, _PREVIEW_COLUMNS = 5, 12
+
+
+@flow(name="sample-champion")
+def sample_champion(
+    model_name: str | None = None,
+    n_rows: int = 1000,
+    seed: int = 0,
+    num_steps: int | None = None,
+    out: str = OUT.as_posix(),
+) -> str:
+    """Write rows of ``models:/<model_name>@champion`` as Parquet; a preview of them is shown as an artifact.
+
+    Args:
+        model_name: A registered model; that of ``params.yaml`` by default.
+        n_rows: How many rows.
+        seed: The same seed gives the same rows.
+        num_steps: Steps of the diffusion sampler; what the model was registered with by default.
+        out: The Parquet file.
+
+    Returns:
+        Its path.
+
+    Raises:
+        TabsynError: The registry does not answer or has no champion, or ``out`` cannot be written.
+    """
+    name = model_name or load_params(paths.PARAMS).register_.model_name
+    wanted = {"n_rows": n_rows, "seed": seed, **({"num_steps": num_steps} if num_steps else {})}
+    table = draw(f"models:/{name}@champion", wanted, Path(out))
+    preview = table.head(_PREVIEW_ROWS).select(table.columns[-_PREVIEW_COLUMNS:])
+    note = f"The first {preview.height} of {table.height:,} rows, the last {preview.width} of {table.width} columns"
+    create_table_artifact(preview.to_dicts(), "preview", note)
+    return out
+
+
+@task(retries=3, retry_delay_seconds=exponential_backoff(backoff_factor=5), cache_policy=NO_CACHE)
+def draw(model_uri: str, wanted: dict[str, int], out: Path) -> pl.DataFrame:
+    """Let MLflow load a version and predict, and write what comes.
+
+    Args:
+        model_uri: ``models:/<name>@<alias>`` or ``models:/<name>/<number>``.
+        wanted: The params of ``predict``.
+        out: The Parquet file.
+
+    Raises:
+        TabsynError: The registry does not answer, has no such version or refuses ``wanted``.
+    """
+    import mlflow  # noqa: PLC0415 - seconds that deploying need not wait
+
+    from tasks.registry import connect, registry_errors, tracking_uri, version_of  # noqa: PLC0415 - imports MLflow
+
+    progress, n_rows = ProgressArtifact("sample"), wanted["n_rows"]
+    progress(Progress(0, n_rows, "rows"))
+    version = version_of(connect(), model_uri)
+    with registry_errors(tracking_uri()):
+        rows = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}").predict(None, params=wanted)
+    table: pl.DataFrame = pl.from_pandas(rows)
+    write_parquet(out, table)
+    progress(Progress(n_rows, n_rows, "rows"))
+    get_run_logger().info("%s, version %s: %s rows in %s", version.name, version.version, f"{table.height:,}", out)
+    return table
+
+
+if __name__ == "__main__":
+    sample_champion()

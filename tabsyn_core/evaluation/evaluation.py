@@ -1,0 +1,255 @@
+"""All figures of a synthetic table, each beside its floor: the same figure with real held-out rows in its place."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tabsyn_core.chemistry.descriptors import IDENTIFIERS
+from tabsyn_core.errors import TabsynError
+from tabsyn_core.evaluation.detection import c2st
+from tabsyn_core.evaluation.fidelity import shape_errors, trend_errors
+from tabsyn_core.evaluation.figure import Figure, over_draws
+from tabsyn_core.evaluation.identities import broken_rules, violated_share
+from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share
+from tabsyn_core.evaluation.tables import Floats, Table, align
+from tabsyn_core.evaluation.threads import one_thread
+from tabsyn_core.evaluation.utility import Utility, utility
+from tabsyn_core.files import read_parquet, write_json
+from tabsyn_core.progress import Progress, ProgressCallback, silent
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is measured of one table beside the training rows; ``why`` explains a missing number.
+
+    Attributes:
+        shape: Mean error over columns, 0 to 1.
+        trend: Mean error over pairs of columns, 0 to 1.
+        c2st: AUC of telling the rows from real ones, by ``lightgbm`` and ``logistic``; 0.5 is best.
+        violated_share: Share of rows that break a rule of chemistry.
+        dcr: Share of rows nearer to training than to held-out rows; 0.5 is clean.
+    """
+
+    shape: Figure
+    trend: Figure
+    c2st: dict[str, Figure]
+    violated_share: Figure
+    dcr: Figure
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested figures, the layout of ``metrics.json``."""
+        return {
+            "shape": self.shape.to_json("error"),
+            "trend": self.trend.to_json("error"),
+            "c2st": _c2st_json(self.c2st),
+            "identities": self.violated_share.to_json("violated_share"),
+            "dcr": self.dcr.to_json("share"),
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The judgement of a synthetic table.
+
+    Attributes:
+        figures: Of the synthetic rows.
+        floor: Of the held-out rows in their place.
+        factorised: Two-sample tests of rows whose columns are drawn from the training columns one by one: what a model
+            gets that knows every column and no dependence. A model must beat it.
+        shape_all_rows: The mean shape error of all synthetic rows at once, as SDMetrics would print it.
+        trend_all_rows: The same for trend.
+        utility: One entry a target.
+        columns: Worst first: ``column``, ``kind``, ``error``, ``floor`` (shape errors), ``missing_real``,
+            ``missing_synthetic`` (shares).
+        telltales: ``column`` and ``gain``: by which columns the trees told the rows apart.
+        rules: The rules of chemistry that were broken; see :func:`~.identities.broken_rules`.
+        tables: The aligned ``training``, ``held-out`` and ``synthetic`` rows, for pictures.
+        rows: Rows in each table as given.
+    """
+
+    figures: Figures
+    floor: Figures
+    factorised: dict[str, Figure]
+    shape_all_rows: Figure
+    trend_all_rows: Figure
+    utility: tuple[Utility, ...]
+    columns: pl.DataFrame
+    telltales: pl.DataFrame
+    rules: pl.DataFrame
+    tables: dict[str, Table]
+    rows: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """The layout of ``metrics.json``: figures, ``floor`` of the same structure, ``factorised``, ``rows``."""
+        content = self.figures.to_json()
+        content["shape"] |= self.shape_all_rows.to_json("all_rows")
+        content["trend"] |= self.trend_all_rows.to_json("all_rows")
+        content["tstr"] = {entry.target: entry.to_json() for entry in self.utility}
+        floor = self.floor.to_json()
+        floor["tstr"] = {entry.target: entry.trtr.to_json("tstr") for entry in self.utility}
+        rows = {name.replace("-", "_"): count for name, count in self.rows.items()}
+        return content | {"floor": floor, "factorised": {"c2st": _c2st_json(self.factorised)}, "rows": rows}
+
+    def details(self) -> dict[str, Any]:
+        """:meth:`to_json` and the tables behind it: ``columns``, ``telltales``, ``rules``; lists of records."""
+        tables = {"columns": self.columns, "telltales": self.telltales, "rules": self.rules}
+        return self.to_json() | {name: _records(table) for name, table in tables.items()}
+
+
+@one_thread()
+def evaluate(
+    train: pl.DataFrame,
+    holdout: pl.DataFrame,
+    synthetic: pl.DataFrame,
+    *,
+    targets: Sequence[str] = (),
+    seed: int = 0,
+    folds: int = 5,
+    progress: ProgressCallback = silent,
+) -> Evaluation:
+    """Judge synthetic rows against the real rows they were learnt from and real rows that were held out.
+
+    Works for any table of numbers and categories; rules of chemistry are asked where their columns are present. A
+    figure that cannot be computed (too few rows, a constant target) is ``None`` with the reason.
+
+    Args:
+        train: Real rows the generator saw.
+        holdout: Real rows it did not see.
+        synthetic: Its rows, with the same columns in any order.
+        targets: Columns whose prediction is judged; none is a feature of another.
+        seed: Decides folds, draws and bootstrap samples.
+        folds: Of the two-sample tests, at least 2; fewer where there are fewer rows.
+        progress: Told after each measure.
+
+    Raises:
+        TabsynError: The tables do not match (see :func:`~.tables.align`), or a target is not among the columns.
+    """
+    real = {"training": train, "held-out": holdout, "synthetic": synthetic}
+    given = {name: table.drop(IDENTIFIERS, strict=False) for name, table in real.items()}
+    _check_targets(targets, given["training"].columns)
+    tables = align(given, seed)
+    seen, unseen, fake = tables.values()
+    step = _Steps(progress, 6 + len(targets))
+    rows = min(len(unseen), len(fake))
+    shapes = [_at_size(shape_errors, seen, table, rows, seed) for table in (fake, unseen)]
+    step()
+    trends = [_at_size(trend_errors, seen, table, rows, seed) for table in (fake, unseen)]
+    step()
+    factorised = seen.without_dependence(min(len(seen), len(fake)), np.random.default_rng([seed, 7]))
+    detections = []
+    for table in (fake, unseen, factorised):
+        detections.append(c2st(seen, table, folds, seed))
+        step()
+    shares = [dcr_share(seen, unseen, fake, seed), dcr_floor(seen, unseen, seed)]
+    step()
+    judged = []
+    for target in targets:
+        judged.append(utility(seen, unseen, fake, target, targets=targets, seed=seed))
+        step()
+    broken = [violated_share(given[name]) for name in ("synthetic", "held-out")]
+    figures, floor = (
+        Figures(_mean_error(shape, "column"), _mean_error(trend, "pair of columns"), detection[0], violated, share)
+        for shape, trend, detection, violated, share in zip(shapes, trends, detections[:2], broken, shares, strict=True)
+    )
+    return Evaluation(
+        figures=figures,
+        floor=floor,
+        factorised=detections[2][0],
+        shape_all_rows=_mean_error(shape_errors(seen, fake)[None], "column"),
+        trend_all_rows=_mean_error(trend_errors(seen, fake)[None], "pair of columns"),
+        utility=tuple(judged),
+        columns=_columns(tables, *shapes),
+        telltales=detections[0][1],
+        rules=broken_rules(given["synthetic"], given["held-out"]),
+        tables=tables,
+        rows={name: table.height for name, table in given.items()},
+    )
+
+
+def evaluate_files(
+    real: Path,
+    holdout: Path,
+    synthetic: Path,
+    targets: Sequence[str],
+    out: Path,
+    *,
+    seed: int = 0,
+    folds: int = 5,
+    progress: ProgressCallback = silent,
+) -> Evaluation:
+    """Judge Parquet files and write ``out/report.html`` (one self-contained page) and ``out/report.json``.
+
+    Raises:
+        TabsynError: A file cannot be read or written, or as :func:`evaluate`.
+    """
+    from tabsyn_core.evaluation.report import write_report  # noqa: PLC0415  (the report needs Evaluation from here)
+
+    tables = [read_parquet(path) for path in (real, holdout, synthetic)]
+    evaluation = evaluate(*tables, targets=targets, seed=seed, folds=folds, progress=progress)
+    write_json(out / "report.json", evaluation.details())
+    write_report(out / "report.html", evaluation)
+    return evaluation
+
+
+def _check_targets(targets: Sequence[str], columns: Sequence[str]) -> None:
+    for target in targets:
+        if target not in columns:
+            nearest = get_close_matches(target, columns, n=1, cutoff=0)
+            raise TabsynError(f"target '{target}' is not a column of the training table; did you mean {nearest[0]}?")
+
+
+class _Steps:
+    """Counts measures for the progress callback."""
+
+    def __init__(self, progress: ProgressCallback, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        self.progress(Progress(self.done, self.total, "measures"))
+
+
+def _at_size(measure: Callable[[Table, Table], Floats], real: Table, other: Table, rows: int, seed: int) -> Floats:
+    """Errors against ``real`` with ``rows`` rows of ``other``: a larger table looks better by its size alone."""
+    return over_draws(lambda part: measure(real, part), other, rows, np.random.default_rng([seed, 6]))
+
+
+def _mean_error(draws: Floats, what: str) -> Figure:
+    """The mean over what could be judged, of errors of shape (draws, judged or NaN)."""
+    judged = ~np.isnan(draws).all(axis=0)
+    if not judged.any():
+        return Figure.none(f"there is no {what} to compare")
+    return Figure.over(np.nanmean(draws[:, judged], axis=1))
+
+
+def _columns(tables: dict[str, Table], errors: Floats, floor: Floats) -> pl.DataFrame:
+    real, fake = tables["training"], tables["synthetic"]
+    kinds = ["numeric"] * len(real.numeric) + ["categorical"] * len(real.categorical)
+    missing = [np.isnan(table.features).mean(axis=0) for table in (real, fake)]
+    return (
+        pl.DataFrame(
+            {
+                "column": real.feature_names,
+                "kind": kinds,
+                "error": errors.mean(axis=0),
+                "floor": floor.mean(axis=0),
+                "missing_real": missing[0],
+                "missing_synthetic": missing[1],
+            }
+        )
+        .fill_nan(None)
+        .sort("error", "column", descending=[True, False], nulls_last=True)
+    )
+
+
+def _c2st_json(figures: dict[str, Figure]) -> dict[str, Any]:
+    return {key: value for name, figure in figures.items() for key, value in figure.to_json(name).items()}
+
+
+def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
+    return table.with_columns(pl.selectors.float().round(6)).to_dicts()

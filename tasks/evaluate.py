@@ -1,0 +1,57 @@
+"""Judge the synthetic table: figures beside their floors, plots for DVC, a report for people."""
+
+from pathlib import Path
+
+from tabsyn_core.evaluation import Evaluation, evaluate
+from tabsyn_core.evaluation.pictures import write_plots
+from tabsyn_core.evaluation.report import write_report
+from tabsyn_core.files import read_parquet, write_json
+from tabsyn_core.progress import ProgressCallback, silent
+from tasks import paths
+from tasks.params import Params
+from tasks.stage import run_stage
+
+
+def evaluate_synthetic(
+    params: Params,
+    *,
+    train: Path = paths.TRAIN,
+    holdout: Path = paths.HOLDOUT,
+    synthetic: Path = paths.SYNTHETIC,
+    metrics: Path = paths.METRICS,
+    plots: Path = paths.PLOTS,
+    report: Path = paths.REPORT,
+    progress: ProgressCallback = silent,
+) -> Evaluation:
+    """Write ``metrics``, ``plots`` and ``report`` from the three tables.
+
+    Raises:
+        TabsynError: A table is absent, the tables do not match, or an output cannot be written.
+    """
+    evaluation = evaluate(
+        *(read_parquet(path) for path in (train, holdout, synthetic)),
+        targets=[target.name for target in params.data.targets],
+        seed=params.seed,
+        folds=params.evaluate.c2st_folds,
+        progress=progress,
+    )
+    write_json(metrics, evaluation.to_json())
+    write_plots(plots, evaluation)
+    write_report(report, evaluation)
+    return evaluation
+
+
+def _summary(evaluation: Evaluation) -> str:
+    found, floor = evaluation.figures.c2st["lightgbm"].value, evaluation.floor.c2st["lightgbm"].value
+    if found is None or floor is None:
+        return f"report in {paths.REPORT}"
+    return f"two-sample AUC {found:.3f} (floor {floor:.3f}), report in {paths.REPORT}"
+
+
+def main() -> None:
+    """``python -m tasks.evaluate``."""
+    run_stage("evaluate", lambda params, progress: _summary(evaluate_synthetic(params, progress=progress)))
+
+
+if __name__ == "__main__":
+    main()

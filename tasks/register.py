@@ -1,0 +1,402 @@
+"""Log a run to MLflow, register its generator, and let the gate decide on ``@champion``."""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import polars as pl
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+import tabsyn_core
+from tabsyn_core.chemistry.descriptors import IDENTIFIERS
+from tabsyn_core.errors import TabsynError
+from tabsyn_core.files import read_json, read_parquet, write_json
+from tasks.params import GateParams, Params
+from tasks.paths import (
+    DISTRIBUTIONS,
+    DISTRIBUTIONS_PAGE,
+    GENERATOR,
+    METRICS,
+    PARAMS,
+    PLOTS,
+    REGISTRATION,
+    REPORT,
+    STATE,
+    TRAIN,
+    TRAINING_CURVE,
+)
+from tasks.provenance import LOCK, PIPELINE, dvc_md5, origin_url, provenance, redact
+from tasks.registry import (
+    CHALLENGER,
+    CHAMPION,
+    artifact_location,
+    connect,
+    one_at_a_time,
+    registry_errors,
+    tracking_uri,
+)
+from tasks.stage import ProgressReporter, run_stage
+
+DIGEST_TAG = "digest"
+PIPELINE_FOLDER = "pipeline"
+OUTCOME = STATE / REGISTRATION.name
+
+REQUIREMENTS = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "threadpoolctl",
+    "torch",
+    "typing_extensions",
+)
+"""What ``generator_pyfunc.py`` and the parts of ``tabsyn_core`` that it loads import."""
+
+Figures = Mapping[str, float | None]
+
+_MODEL_CODE = Path(__file__).with_name("generator_pyfunc.py")
+_DEFAULT_ROWS = 100
+
+_LOGGED = {
+    METRICS: "",
+    REPORT: "report",
+    DISTRIBUTIONS: "distributions",
+    DISTRIBUTIONS_PAGE: "distributions",
+    TRAINING_CURVE: "plots",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a registration; kept out of DVC, because it depends on what the registry held before.
+
+    Attributes:
+        model_name: The registered model.
+        version: Its version.
+        run_id: The MLflow run that holds params, metrics and artifacts.
+        digest: What the version is made of; see :func:`registration_of`.
+        reused: Whether that version was there already.
+        champion: Whether it is now ``@champion``.
+        refused: The gate's lines that did not hold, in words.
+        tracking_uri: The registry, without credentials.
+    """
+
+    model_name: str
+    version: int
+    run_id: str
+    digest: str
+    reused: bool
+    champion: bool
+    refused: tuple[str, ...]
+    tracking_uri: str
+
+    def __str__(self) -> str:
+        state = "unchanged, version" if self.reused else "registered version"
+        verdict = "is the champion" if self.champion else "not promoted: " + "; ".join(self.refused)
+        return f"{self.model_name}: {state} {self.version} (challenger), {verdict}"
+
+
+def register(checkout: Path, params: Params) -> Outcome:
+    """Register what a checkout's pipeline made, once for each distinct content.
+
+    A version whose content is registered already is used again: only the aliases are decided anew.
+
+    Args:
+        checkout: The directory that holds ``dvc.yaml`` and the pipeline's outputs.
+        params: The parameters these outputs were made with.
+
+    Returns:
+        The outcome, also written to ``.admet/registration.json``; ``reports/registration.json`` gets the part that
+        depends on the pipeline alone.
+
+    Raises:
+        TabsynError: An output is missing, the gate names an unknown figure, or the registry does not answer.
+    """
+    name, gate = params.register_.model_name, params.register_.gate
+    figures = flatten_figures(read_json(checkout / METRICS))
+    registration = registration_of(checkout, name, gate, figures)
+    uri = tracking_uri(checkout)
+    with registry_errors(uri), one_at_a_time(uri):
+        client = connect(checkout)
+        found = _version_with(client, name, registration[DIGEST_TAG])
+        version = found or _register_new(client, checkout, params, figures, registration[DIGEST_TAG])
+        champion, refused = _decide(client, version, gate, figures)
+    write_json(checkout / REGISTRATION, registration)
+    outcome = Outcome(
+        model_name=name,
+        version=int(version.version),
+        run_id=str(version.run_id),
+        digest=registration[DIGEST_TAG],
+        reused=found is not None,
+        champion=champion,
+        refused=tuple(refused),
+        tracking_uri=redact(uri),
+    )
+    write_json(checkout / OUTCOME, asdict(outcome))
+    return outcome
+
+
+def find_version(model_name: str, registration: Path, checkout: Path = Path()) -> ModelVersion | None:
+    """The registered version that a ``reports/registration.json`` speaks of.
+
+    Args:
+        model_name: The registered model.
+        registration: The file that :func:`register` wrote.
+        checkout: Any checkout of the project.
+
+    Returns:
+        The version, or ``None`` if this registry does not hold it: it was lost, or another one is in use now.
+
+    Raises:
+        TabsynError: The registry does not answer, or the file is not there.
+    """
+    digest = read_json(registration)[DIGEST_TAG]
+    client = connect(checkout)
+    with registry_errors(tracking_uri(checkout)):
+        return _version_with(client, model_name, digest)
+
+
+def registration_of(checkout: Path, model_name: str, gate: GateParams, figures: Figures) -> dict[str, Any]:
+    """What is registered, told by content alone, so that the same pipeline writes the same file anywhere.
+
+    The digest covers the generator, the table it was fitted on, its figures and the code that serves it. The gate
+    is left out of it: another gate judges the same version anew.
+
+    Raises:
+        TabsynError: An output is missing, or the gate names a figure that ``metrics.json`` does not have.
+    """
+    parts = {
+        "dataset_md5": _md5(checkout / TRAIN),
+        "generator_md5": _md5(checkout / GENERATOR),
+        "metrics_md5": _md5(checkout / METRICS),
+        "code_md5": _code_md5(),
+    }
+    digest = hashlib.sha256(json.dumps({"model_name": model_name, **parts}, sort_keys=True).encode()).hexdigest()
+    used = {
+        figure: _figure(figures, figure) for figure in sorted({*gate.max, *gate.min, *gate.not_worse_than_champion})
+    }
+    return {"model_name": model_name, DIGEST_TAG: digest, **parts, "gate": gate.model_dump(), "figures": used}
+
+
+def refusals(gate: GateParams, figures: Figures, champion: Figures | None) -> Iterator[str]:
+    """Each line of the gate that does not hold, in words.
+
+    Args:
+        gate: The written gate.
+        figures: The candidate's figures by dotted name; one that could not be computed (``None``) passes no line.
+        champion: The present champion's figures, or ``None`` if there is none: then only the absolute lines count.
+
+    Raises:
+        TabsynError: The gate names a figure that the candidate does not have.
+    """
+    for name, most in gate.max.items():
+        figure = _figure(figures, name)
+        if figure is None or not figure <= most:
+            yield f"{name} is {_shown(figure)} above the {most:.4g} allowed"
+    for name, least in gate.min.items():
+        figure = _figure(figures, name)
+        if figure is None or not figure >= least:
+            yield f"{name} is {_shown(figure)} below the {least:.4g} required"
+    if champion is None:
+        return
+    for name, slack in gate.not_worse_than_champion.items():
+        figure, rival = _figure(figures, name), champion.get(name)
+        if rival is None:
+            yield f"{name} cannot be compared: the champion's run has no such figure"
+        elif figure is None or not figure <= rival + slack:
+            yield f"{name} is {_shown(figure)} above the champion's {rival:.4g} + {slack:.4g}"
+
+
+def flatten_figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+    """Nested figures by dotted name; ``None`` is a figure that could not be computed, text is no figure."""
+    flat: dict[str, float | None] = {}
+    for key, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flatten_figures(value, f"{prefix}{key}.")
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _register_new(
+    client: mlflow.MlflowClient, checkout: Path, params: Params, figures: Figures, digest: str
+) -> ModelVersion:
+    name = params.register_.model_name
+    tags = {**provenance(checkout, Path(params.data.watch)), DIGEST_TAG: digest}
+    # MLflow reads these two from git itself, credentials in the URL included.
+    git = {"mlflow.source.git.commit": tags["git.revision"], "mlflow.source.git.repoURL": origin_url(checkout)}
+    with mlflow.start_run(
+        experiment_id=_experiment(client, checkout, name), run_name=digest[:12], tags={**tags, **git}
+    ):
+        mlflow.log_params(dict(_flat_params(params.model_dump(mode="json", by_alias=True))))
+        mlflow.log_metrics({_metric_key(name): value for name, value in figures.items() if value is not None})
+        _log_files(checkout)
+        model = _log_model(checkout, params)
+    _see_that_it_answers(model.model_uri)
+    if not client.search_registered_models(f"name='{name}'"):
+        client.create_registered_model(name, description="Synthetic ADMET tables: predict samples rows.")
+    return client.create_model_version(name, model.model_uri, run_id=model.run_id, model_id=model.model_id, tags=tags)
+
+
+def _decide(
+    client: mlflow.MlflowClient, version: ModelVersion, gate: GateParams, figures: Figures
+) -> tuple[bool, list[str]]:
+    """Set the aliases and write the verdict on the version; whether it is the champion, and what spoke against it."""
+    client.set_registered_model_alias(version.name, CHALLENGER, version.version)
+    present = client.get_registered_model(version.name).aliases.get(CHAMPION)
+    if present is not None and int(present) == int(version.version):
+        return True, []
+    refused = list(refusals(gate, figures, _champions_figures(client, version.name, present, gate)))
+    if not refused:
+        client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    against = f"version {present}" if present else "no champion"
+    verdict = f"refused against {against}: " + "; ".join(refused) if refused else f"passed against {against}"
+    client.set_model_version_tag(version.name, version.version, "gate", "refused" if refused else "passed")
+    client.set_model_version_tag(version.name, version.version, "gate.refused", "; ".join(refused) or "nothing")
+    client.update_model_version(version.name, version.version, f"Gate {verdict}.")
+    return not refused, refused
+
+
+def _champions_figures(client: mlflow.MlflowClient, name: str, version: Any, gate: GateParams) -> Figures | None:
+    """What the gate compares with, from the metrics of the champion's run; ``None`` without a champion."""
+    if version is None:
+        return None
+    logged = client.get_run(str(client.get_model_version(name, str(version)).run_id)).data.metrics
+    return {figure: logged.get(_metric_key(figure)) for figure in gate.not_worse_than_champion}
+
+
+def _version_with(client: mlflow.MlflowClient, name: str, digest: str) -> ModelVersion | None:
+    found = client.search_model_versions(f"name='{name}' and tags.{DIGEST_TAG}='{digest}'")
+    return max(found, key=lambda version: int(version.version), default=None)
+
+
+def _experiment(client: mlflow.MlflowClient, checkout: Path, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return str(client.create_experiment(name, artifact_location(checkout, name)))
+    if experiment.lifecycle_stage == "deleted":
+        raise TabsynError(
+            f"MLflow experiment '{name}' was deleted; mlflow experiments restore -x {experiment.experiment_id} brings "
+            "it back, or choose another register.model_name."
+        )
+    return str(experiment.experiment_id)
+
+
+def _log_files(checkout: Path) -> None:
+    for path, folder in _LOGGED.items():
+        if (checkout / path).exists():
+            mlflow.log_artifact(str(checkout / path), folder)
+    if (checkout / PLOTS).exists():
+        mlflow.log_artifacts(str(checkout / PLOTS), f"plots/{PLOTS.name}")
+    for path in (LOCK, PIPELINE, PARAMS):
+        if (checkout / path).exists():
+            text = redact((checkout / path).read_text(encoding="utf-8"))
+            mlflow.log_text(text, f"{PIPELINE_FOLDER}/{path.name}")
+
+
+def _log_model(checkout: Path, params: Params) -> Any:
+    return mlflow.pyfunc.log_model(
+        name="generator",
+        python_model=str(_MODEL_CODE),
+        artifacts={"generator": str((checkout / GENERATOR).resolve())},
+        code_paths=[str(Path(tabsyn_core.__file__).parent)],
+        pip_requirements=[f"{package}=={installed(package).partition('+')[0]}" for package in REQUIREMENTS],
+        signature=_signature(read_parquet(checkout / TRAIN).drop(IDENTIFIERS, strict=False), params),
+        input_example=(pd.DataFrame(), {"n_rows": 5, "seed": params.seed, "num_steps": params.sample.num_steps}),
+    )
+
+
+def _signature(table: pl.DataFrame, params: Params) -> ModelSignature:
+    """No schema for the input, which MLflow would demand rows of; the table's columns as output; three params."""
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(_mlflow_type(column.dtype), column.name, required=column.null_count() == 0) for column in table
+    ]
+    defaults = {"n_rows": _DEFAULT_ROWS, "seed": params.seed, "num_steps": params.sample.num_steps}
+    return ModelSignature(
+        outputs=Schema(columns),
+        params=ParamSchema([ParamSpec(name, DataType.long, value) for name, value in defaults.items()]),
+    )
+
+
+def _mlflow_type(dtype: pl.DataType) -> DataType:
+    if dtype.is_integer():
+        return DataType.long
+    if dtype.is_float():
+        return DataType.double
+    return DataType.boolean if dtype == pl.Boolean else DataType.string
+
+
+def _see_that_it_answers(model_uri: str) -> None:
+    """A model that cannot give one row must not become a version."""
+    rows = mlflow.pyfunc.load_model(model_uri).predict(None, params={"n_rows": 1})
+    if len(rows) != 1:
+        raise TabsynError(f"the logged model gave {len(rows)} rows for n_rows=1; it was not registered.")
+
+
+def _flat_params(content: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted key and value of every leaf, without credentials in URLs."""
+    items = content.items() if isinstance(content, Mapping) else enumerate(content)
+    for key, value in items:
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping | list) and value:
+            yield from _flat_params(value, f"{name}.")
+        else:
+            yield _metric_key(name), redact(str(value))
+
+
+def _metric_key(name: str) -> str:
+    """``name`` with characters that MLflow refuses in a key (and ``/``, which makes folders) as ``_<hex>_``."""
+    return re.sub(r"[^\w\-. :]", lambda found: f"_{ord(found[0]):x}_", name)
+
+
+def _figure(figures: Figures, name: str) -> float | None:
+    if name not in figures:
+        nearest = difflib.get_close_matches(name, figures, n=1, cutoff=0)
+        raise TabsynError(f"register.gate: {METRICS} has no figure '{name}'; did you mean '{''.join(nearest)}'?")
+    return figures[name]
+
+
+def _shown(figure: float | None) -> str:
+    return f"not known ({METRICS} says why) and counts as" if figure is None else f"{figure:.4g},"
+
+
+def _md5(path: Path) -> str:
+    if not path.exists():
+        raise TabsynError(f"{path} does not exist; run the step that makes it (dvc repro) first.")
+    return dvc_md5(path)
+
+
+def _code_md5() -> str:
+    """A hash of the Python files that go into the model."""
+    package = Path(tabsyn_core.__file__).parent
+    files = {file.relative_to(package).as_posix(): dvc_md5(file) for file in package.rglob("*.py")}
+    return hashlib.md5(
+        json.dumps({**files, _MODEL_CODE.name: dvc_md5(_MODEL_CODE)}, sort_keys=True).encode(), usedforsecurity=False
+    ).hexdigest()
+
+
+def main() -> None:
+    """Run the step in the current directory."""
+
+    def work(params: Params, _: ProgressReporter) -> str:
+        return str(register(Path(), params))
+
+    run_stage("register", work)
+
+
+if __name__ == "__main__":
+    main()

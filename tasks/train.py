@@ -1,0 +1,113 @@
+"""Train TabSyn on the training rows; a killed run goes on from its last checkpoint."""
+
+import hashlib
+import os
+import platform
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from tabsyn_core.chemistry.descriptors import IDENTIFIERS
+from tabsyn_core.distributions import load_distributions
+from tabsyn_core.files import atomic_path, read_parquet
+from tabsyn_core.generator import FORMAT_VERSION, Generator, GeneratorConfig
+from tabsyn_core.progress import ProgressCallback, silent
+from tabsyn_core.training import Curve
+from tasks import paths
+from tasks.params import Params, TrainParams
+from tasks.stage import ProgressReporter, run_stage
+
+STATE_VARIABLE = "ADMET_TABSYN_STATE_DIR"
+"""A flow that runs in a worktree of its own names the shared state folder here, so that a retry finds checkpoints."""
+
+
+def train_generator(
+    train: Path,
+    distributions: Path,
+    output: Path,
+    curve: Path,
+    *,
+    params: TrainParams,
+    seed: int,
+    state: Path = paths.STATE,
+    progress: ProgressCallback = silent,
+) -> str:
+    """Fit the generator and write it with its training curve.
+
+    Args:
+        train: Parquet file of training rows.
+        distributions: What ``fit_distributions`` wrote.
+        output: Folder to write: safetensors and JSON.
+        curve: CSV file to write: phase, update, loss.
+        params: Sizes and budgets.
+        seed: Of initial weights, batches and noise.
+        state: Folder for checkpoints. Their name is a digest of all that decides the result, so runs with other
+            inputs never meet, and two equal runs at once write equal bytes.
+        progress: Told about updates.
+
+    Returns:
+        One line that says what was trained.
+
+    Raises:
+        TabsynError: A file cannot be read or written.
+    """
+    schema, fitted = load_distributions(distributions)
+    config = GeneratorConfig(vae=params.vae, diffusion=params.diffusion, threads=params.threads)
+    checkpoint = state / "checkpoints" / _fingerprint([train, distributions], config, seed)
+    resumed = checkpoint.exists()
+    generator = Generator(config).fit(
+        read_parquet(train).drop(IDENTIFIERS, strict=False),
+        seed=seed,
+        schema=schema,
+        distributions=fitted,
+        checkpoint=checkpoint,
+        checkpoint_every=params.checkpoint_every,
+        time_limit=params.time_limit_seconds,
+        progress=progress,
+    )
+    generator.save(output)
+    _write_curve(curve, generator.curves)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    weights = sum(network.numel() for network in generator.parameters())
+    how = "resumed from a checkpoint and " if resumed else ""
+    return f"{how}fitted {generator.rows} rows of {len(schema.columns)} columns with {weights:,} weights"
+
+
+def _fingerprint(files: list[Path], config: GeneratorConfig, seed: int) -> str:
+    digest = hashlib.sha256(repr((FORMAT_VERSION, asdict(config), seed, platform.machine())).encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _write_curve(path: Path, curves: list[Curve]) -> None:
+    frames = [
+        pl.DataFrame({"phase": [curve.phase] * len(curve.updates), "update": curve.updates, "loss": curve.losses})
+        for curve in curves
+    ]
+    with atomic_path(path) as temporary:
+        (pl.concat(frames) if frames else pl.DataFrame({"phase": [], "update": [], "loss": []})).write_csv(temporary)
+
+
+def _run(params: Params, reporter: ProgressReporter) -> str:
+    return train_generator(
+        paths.TRAIN,
+        paths.DISTRIBUTIONS,
+        paths.GENERATOR,
+        paths.TRAINING_CURVE,
+        params=params.train,
+        seed=params.seed,
+        state=Path(os.environ.get(STATE_VARIABLE, paths.STATE)),
+        progress=reporter,
+    )
+
+
+def main() -> None:
+    """``python -m tasks.train``."""
+    run_stage("train", _run)
+
+
+if __name__ == "__main__":
+    main()

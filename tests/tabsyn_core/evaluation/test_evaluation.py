@@ -1,0 +1,216 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tabsyn_core.errors import TabsynError
+from tabsyn_core.evaluation import evaluate, evaluate_files
+from tabsyn_core.evaluation.pictures import write_plots
+from tabsyn_core.evaluation.report import verdict, write_report
+
+TARGETS = ["logS", "solubility_class"]
+
+
+@pytest.fixture(scope="module")
+def of_real_rows(train, holdout, more):
+    seen = []
+    return evaluate(train, holdout, more, targets=TARGETS, folds=2, progress=seen.append), seen
+
+
+@pytest.fixture(scope="module")
+def of_shuffled_rows(train, holdout):
+    rng = np.random.default_rng(0)
+    columns = [train[c].gather(rng.permutation(train.height)) for c in train.columns if c not in ("smiles", "inchikey")]
+    return evaluate(train, holdout, pl.DataFrame(columns), targets=TARGETS, folds=2)
+
+
+def test_real_rows_in_place_of_synthetic_ones_are_at_the_floor(of_real_rows):
+    found = of_real_rows[0].to_json()
+    floor = found["floor"]
+    assert found["shape"]["error"] == pytest.approx(floor["shape"]["error"], abs=0.02)
+    assert found["trend"]["error"] == pytest.approx(floor["trend"]["error"], abs=0.02)
+    assert found["c2st"]["lightgbm"] == pytest.approx(0.5, abs=0.12)
+    assert found["identities"]["violated_share"] == floor["identities"]["violated_share"] == 0
+    assert found["dcr"]["share"] == pytest.approx(0.5, abs=0.12)
+    assert found["factorised"]["c2st"]["lightgbm"] > 0.9
+    assert all(line.level != "poor" for line in verdict(of_real_rows[0]) if "on " not in line.name)
+
+
+def test_shuffled_columns_keep_the_shape_and_lose_all_else(of_shuffled_rows):
+    level = {line.name: line.level for line in verdict(of_shuffled_rows)}
+    assert level["Shape error"] == "good"
+    assert level["Two-sample AUC, boosted trees"] == "poor"
+    assert level["Rows breaking a rule of chemistry"] == "poor"
+    assert level["R2 on logS"] == "poor"
+    found = of_shuffled_rows.to_json()
+    assert found["trend"]["error"] > 1.5 * found["floor"]["trend"]["error"]
+    assert of_shuffled_rows.rules["rows"].is_sorted(descending=True)
+    assert of_shuffled_rows.rules["rows"][0] > 100
+    assert of_shuffled_rows.rules["floor"].max() == 0
+
+
+def test_a_copy_of_the_training_rows_is_perfect_but_for_privacy(train, holdout):
+    found = evaluate(train, holdout, train, targets=["logS"], folds=2)
+    content = found.to_json()
+    assert content["shape"]["all_rows"] == 0
+    assert content["trend"]["all_rows"] == pytest.approx(0, abs=1e-6)
+    assert content["tstr"]["logS"]["tstr"] == content["tstr"]["logS"]["trtr"]
+    assert content["dcr"]["share"] > 0.7
+    assert verdict(found)[-1].level == "poor"
+
+
+def test_the_floor_has_the_structure_of_the_figures(of_real_rows):
+    content = of_real_rows[0].to_json()
+    paths = [("shape", "error"), ("trend", "error"), ("c2st", "lightgbm"), ("c2st", "logistic"),
+             ("identities", "violated_share"), ("dcr", "share")]  # fmt: skip
+    for section, figure in paths:
+        assert isinstance(content[section][figure], float)
+        assert isinstance(content["floor"][section][figure], float)
+    for target in TARGETS:
+        assert content["floor"]["tstr"][target]["tstr"] == content["tstr"][target]["trtr"]
+    assert content["rows"] == {"training": 200, "held_out": 100, "synthetic": 100}
+    json.dumps(content, allow_nan=False)
+
+
+def test_progress_counts_every_measure(of_real_rows):
+    seen = of_real_rows[1]
+    assert [report.done for report in seen] == list(range(1, seen[-1].total + 1))
+
+
+def test_files_in_files_out_and_equal_bytes(train, holdout, more, tmp_path, of_real_rows):
+    for name, table in (("r", train), ("h", holdout), ("s", more)):
+        table.write_parquet(tmp_path / f"{name}.parquet")
+    real, unseen, fake = (tmp_path / f"{name}.parquet" for name in "rhs")
+    found = evaluate_files(real, unseen, fake, TARGETS, tmp_path / "out", folds=2)
+    assert found.to_json() == of_real_rows[0].to_json()
+    stored = json.loads((tmp_path / "out/report.json").read_text())
+    assert {"columns", "telltales", "rules", "floor", "factorised"} < stored.keys()
+    assert len(stored["columns"]) == train.width - 2
+    write_report(tmp_path / "again.html", of_real_rows[0])
+    assert (tmp_path / "again.html").read_bytes() == (tmp_path / "out/report.html").read_bytes()
+    for folder in ("first", "second"):
+        write_plots(tmp_path / folder, of_real_rows[0])
+    files = sorted(path.name for path in (tmp_path / "first").iterdir())
+    assert files == ["correlations.png", "densities.png", "projection.png", "shape.csv", "telltales.csv"]
+    assert all((tmp_path / "first" / f).read_bytes() == (tmp_path / "second" / f).read_bytes() for f in files)
+
+
+def test_files_that_are_absent_are_named(tmp_path):
+    with pytest.raises(TabsynError, match=r"absent.parquet does not exist"):
+        evaluate_files(tmp_path / "absent.parquet", tmp_path / "h", tmp_path / "s", [], tmp_path / "out")
+
+
+def test_an_unknown_target_is_named(train, holdout):
+    with pytest.raises(TabsynError, match="target 'logs' is not a column of the training table; did you mean logS"):
+        evaluate(train, holdout, train, targets=["logs"])
+
+
+def test_synthetic_rows_without_a_column_are_refused(train, holdout, more):
+    with pytest.raises(
+        TabsynError, match="synthetic table does not have the columns of the training table: missing 'logS'"
+    ):
+        evaluate(train, holdout, more.drop("logS"))
+
+
+def odd(rows: int, seed: int) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "number": rng.normal(size=rows),
+            "count": rng.poisson(3, rows),
+            "huge": rng.normal(size=rows) * 1e307,
+            "constant": [1.0] * rows,
+            "empty": pl.Series([None] * rows, dtype=pl.Float64),
+            "void": pl.Series([None] * rows, dtype=pl.Null),
+            "single": ["only"] * rows,
+            "kind": [["a", "b", None][i] for i in rng.integers(0, 3, rows)],
+            "flag": rng.random(rows) < 0.5,
+        },
+        strict=False,
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 3, 10])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pl.selectors.all(),
+        pl.selectors.numeric(),
+        pl.col("single", "kind", "flag"),
+        pl.col("number"),
+        pl.col("kind"),
+        pl.col("empty"),
+        pl.col("constant", "single"),
+    ],
+    ids=["all", "numeric", "categorical", "one number", "one category", "nothing", "constants"],
+)
+def test_odd_tables_give_figures_or_reasons_and_a_page(rows, columns, tmp_path):
+    tables = [odd(rows, seed).select(columns) for seed in range(3)]
+    found = evaluate(*tables, targets=tables[0].columns, folds=3)
+    content = found.to_json()
+    check(content)
+    assert "no rule of chemistry" in content["identities"]["violated_share_why"]
+    write_report(tmp_path / "report.html", found)
+    write_plots(tmp_path / "plots", found)
+    assert len(list((tmp_path / "plots").iterdir())) == 5
+
+
+def check(content: dict) -> None:
+    """Every number is finite, every absent one has its reason."""
+    json.dumps(content, allow_nan=False)
+    for name, value in content.items():
+        if isinstance(value, dict):
+            check(value)
+        elif value is None:
+            assert content[f"{name}_why"]
+
+
+def test_only_rules_whose_columns_are_present_are_asked(train, holdout, more):
+    tables = [table.select("RingCount", "NumAromaticRings", "NumAliphaticRings") for table in (train, holdout, more)]
+    assert evaluate(*tables, folds=2).to_json()["identities"]["violated_share"] == 0
+    tables[2] = tables[2].with_columns(pl.col("RingCount") + 1)
+    found = evaluate(*tables, folds=2)
+    assert found.to_json()["identities"]["violated_share"] == 1
+    assert found.rules["rule"].to_list() == ["RingCount = NumAromaticRings + NumAliphaticRings"]
+
+
+def test_a_larger_sample_does_not_look_better_by_its_size(molecules):
+    table = molecules.select("MolLogP", "TPSA", "MolWt")
+    many = pl.concat([table[200:]] * 4)
+    small, large = (evaluate(table[:100], table[100:200], part, folds=2).figures for part in (many[:200], many))
+    assert large.shape.value == pytest.approx(small.shape.value, abs=0.04)
+    assert large.shape.std > 0
+
+
+def test_the_page_is_self_contained_and_small(of_shuffled_rows, tmp_path):
+    write_report(tmp_path / "report.html", of_shuffled_rows)
+    page = (tmp_path / "report.html").read_text()
+    assert len(page) < 8e6
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert "<script" not in page
+    assert "prefers-color-scheme: dark" in page
+    for line in verdict(of_shuffled_rows):
+        assert line.words.replace("'", "&#39;") in page
+    for column in of_shuffled_rows.columns["column"]:
+        assert column in page
+
+
+def test_names_from_the_data_cannot_become_markup(tmp_path):
+    evil = "<script>alert(1)</script>"
+    rng = np.random.default_rng(0)
+    tables = [pl.DataFrame({evil: rng.normal(size=20), "c": [evil, "b"] * 10}) for _ in range(3)]
+    write_report(tmp_path / "report.html", evaluate(*tables, targets=["c"], folds=2))
+    assert "<script" not in (tmp_path / "report.html").read_text()
+
+
+def test_levels_follow_the_stated_distances(of_real_rows):
+    evaluation = of_real_rows[0]
+    levels = []
+    for excess in (0.0, 0.05, 0.5):
+        shape = replace(evaluation.figures.shape, value=evaluation.floor.shape.value + excess)
+        changed = replace(evaluation, figures=replace(evaluation.figures, shape=shape))
+        levels.append(verdict(changed)[0].level)
+    assert levels == ["good", "fair", "poor"]

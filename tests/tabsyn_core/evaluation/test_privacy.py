@@ -1,0 +1,70 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share, points
+from tabsyn_core.evaluation.tables import align
+
+
+def judge(train, holdout, other):
+    tables = align({"training": train, "held-out": holdout, "synthetic": other}, seed=0)
+    seen, unseen, fake = tables.values()
+    return dcr_share(seen, unseen, fake, seed=0), dcr_floor(seen, unseen, seed=0)
+
+
+def real(table):
+    return table.drop("smiles", "inchikey")
+
+
+def test_copied_training_rows_are_found(molecules):
+    train, holdout = real(molecules[:100]), real(molecules[100:200])
+    assert judge(train, holdout, train)[0].value > 0.95
+    assert judge(train, holdout, holdout)[0].value < 0.05
+
+
+def test_unseen_real_rows_are_near_a_half(train, holdout, more):
+    share, floor = judge(real(train), real(holdout), more)
+    assert share.value == pytest.approx(0.5, abs=0.12)
+    assert floor.value == pytest.approx(0.5, abs=0.12)
+    assert share.std > 0
+
+
+def test_half_copied_rows_lie_between(molecules, more):
+    train, holdout = real(molecules[:100]), real(molecules[100:200])
+    mixed = pl.concat([train[:50], more[:50]])
+    assert 0.65 < judge(train, holdout, mixed)[0].value < 0.9
+
+
+def test_rows_as_near_to_either_count_half():
+    table = pl.DataFrame({"x": [1.0, 2.0], "c": ["a", "b"]})
+    assert judge(table, table, table)[0].value == 0.5
+
+
+def test_the_distance_is_the_stated_one():
+    train = pl.DataFrame({"x": [0.0, 10.0], "c": ["a", "b"]})
+    holdout = pl.DataFrame({"x": [20.0, 30.0], "c": ["a", "a"]})
+    tables = align({"t": train, "h": holdout, "o": pl.DataFrame({"x": [0.0, None], "c": ["b", None]})}, seed=0)
+    places = points(tables["o"], tables["t"], tables["h"])
+    first = points(tables["t"], tables["t"], tables["h"])[0]
+    # Mid-rank of 0 among 0, 10, 20, 30 is 1/8; a missing number stands at 1/2 and adds 1 for being missing.
+    assert np.linalg.norm(places[0] - first) ** 2 == pytest.approx(1)
+    assert np.linalg.norm(places[1] - first) ** 2 == pytest.approx((1 / 2 - 1 / 8) ** 2 + 1 + 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=20), st.floats(1e-3, 1e3))
+def test_a_change_of_unit_changes_nothing(values, unit):
+    split = len(values) // 2
+    one, two = ([pl.DataFrame({"x": np.array(part) * by}) for part in (values[:split], values[split:], values[::2])]
+                for by in (1.0, float(2 ** round(np.log2(unit)))))  # fmt: skip
+    assert judge(*one) == judge(*two)
+
+
+def test_a_hold_out_of_one_row_has_no_floor():
+    table = pl.DataFrame({"x": [1.0, 2.0]})
+    share, floor = judge(table, table[:1], table)
+    assert 0 <= share.value <= 1
+    assert floor.value is None
+    assert "has 1 row" in floor.why
