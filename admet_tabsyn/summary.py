@@ -13,8 +13,8 @@ from tabsyn_core.files import read_json
 from tasks import paths
 
 _FIGURES = {
-    ("shape", "error"): "single columns; 0 is perfect",
-    ("trend", "error"): "pairs of columns; 0 is perfect",
+    ("shape", "mean_error"): "single columns; 0 is perfect",
+    ("trend", "mean_error"): "pairs of columns; 0 is perfect",
     ("c2st", "lightgbm"): "told from real; 0.5 is perfect",
     ("identities", "violated_share"): "rows no molecule could have",
     ("dcr", "share"): "nearer to training; 0.5 is best",

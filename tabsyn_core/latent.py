@@ -42,7 +42,7 @@ class LatentScaling:
         kept[-1] = True  # one row, or equal rows: a space of one dimension that does not vary
         variance, axes = variance[kept].clamp(min=_VARIANCE_FLOOR), axes[:, kept]
         scale = variance ** (-whitening / 2)
-        spread = ((z - mean) @ (axes * scale)).std().nan_to_num(0.0).clamp(min=1e-6)
+        spread = ((z - mean) @ (axes * scale)).std(correction=0).clamp(min=1e-6)
         scale = scale * sigma_data / spread
         return cls(mean.float(), (axes * scale).float(), (axes / scale).T.contiguous().float())
 

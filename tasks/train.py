@@ -3,7 +3,7 @@
 import hashlib
 import os
 import platform
-import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -69,10 +69,18 @@ def train_generator(
     )
     generator.save(output)
     _write_curve(curve, generator.curves)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    _forget(checkpoint)
     weights = sum(network.numel() for network in generator.parameters())
     how = "resumed from a checkpoint and " if resumed else ""
     return f"{how}fitted {generator.rows} rows of {len(schema.columns)} columns with {weights:,} weights"
+
+
+def _forget(checkpoint: Path) -> None:
+    """Remove the checkpoints, but not the folder under an equal training that is still writing its own."""
+    for file in checkpoint.glob("[!.]*.safetensors"):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        checkpoint.rmdir()
 
 
 def _fingerprint(files: list[Path], config: GeneratorConfig, seed: int) -> str:

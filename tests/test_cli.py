@@ -106,7 +106,7 @@ def test_evaluate_judges_any_table_beside_its_floor(tmp_path, monkeypatch):
     tables = ["--real=r.parquet", "--holdout=h.parquet", "--synthetic=s.parquet"]
     shown = call("evaluate", *tables, "--targets=logS, solubility_class", "--out=judged")
     assert shown.exit_code == 0, shown.output
-    for figure in ("shape.error", "c2st.lightgbm", "tstr.logS", "floor"):
+    for figure in ("shape.mean_error", "c2st.lightgbm", "tstr.logS", "floor"):
         assert figure in shown.output
     assert (tmp_path / "judged/report.html").exists()
     assert "AUROC" in shown.output

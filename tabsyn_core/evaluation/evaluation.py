@@ -44,8 +44,8 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         """Nested figures, the layout of ``metrics.json``."""
         return {
-            "shape": self.shape.to_json("error"),
-            "trend": self.trend.to_json("error"),
+            "shape": self.shape.to_json("mean_error"),
+            "trend": self.trend.to_json("mean_error"),
             "c2st": _c2st_json(self.c2st),
             "identities": self.violated_share.to_json("violated_share"),
             "dcr": self.dcr.to_json("share"),

@@ -8,13 +8,13 @@ from flows.stage import Outcome, StepResult
 
 def test_each_figure_stands_beside_its_own_floor() -> None:
     metrics = {
-        "shape": {"error": 0.03},
+        "shape": {"mean_error": 0.03},
         "tstr": {"logS": {"tstr": 0.7}},
         "only": {"here": 1},
-        "floor": {"tstr": {"logS": {"tstr": 0.8}}, "shape": {"error": 0.01}},
+        "floor": {"tstr": {"logS": {"tstr": 0.8}}, "shape": {"mean_error": 0.01}},
     }
     assert figures_beside_floors(metrics) == [
-        {"figure": "shape.error", "value": 0.03, "floor": 0.01},
+        {"figure": "shape.mean_error", "value": 0.03, "floor": 0.01},
         {"figure": "tstr.logS.tstr", "value": 0.7, "floor": 0.8},
         {"figure": "only.here", "value": 1, "floor": None},
     ]

@@ -1,23 +1,46 @@
-"""A flow without a server of the user's, and ``dvc repro``, lead to the same files."""
+"""A flow without deployments, and ``dvc repro``, lead to the same files."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from project import Project
 
 TABLE = "data/synthetic/synthetic.parquet"
+FLOW = ["python", "-m", "flows.pipeline"]
 
 
-def test_a_flow_gives_the_table_of_dvc_repro_and_leaves_nothing_to_do(
-    make_project: Callable[..., Project], reproduced: Project, prefect_server: str
-) -> None:
+@pytest.fixture(scope="module")
+def flowed(make_project: Callable[..., Project], prefect_server: str) -> Project:
+    """A project in which a flow has run, and never ``dvc repro``; one worker computed its descriptors."""
     project = make_project(**{"featurize.workers": 1})
-    said = project.run("python", "-m", "flows.pipeline", PREFECT_API_URL=prefect_server).stdout
-    assert "Nothing changed" not in said
-    assert project.md5(TABLE) == reproduced.md5(TABLE), "another entry point and number of workers, same table"
-    assert "up to date" in project.dvc("status")
-    repeated = project.dvc("repro")
+    project = replace(project, environment={**project.environment, "PREFECT_API_URL": prefect_server})
+    assert "Nothing changed" not in project.run(*FLOW).stdout
+    return project
+
+
+def test_a_flow_gives_the_table_of_dvc_repro(flowed: Project, reproduced: Project) -> None:
+    assert flowed.md5(TABLE) == reproduced.md5(TABLE), "another entry point and number of workers, same table"
+
+
+def test_after_a_flow_dvc_has_nothing_to_do_and_another_flow_leaves_a_clean_tree(flowed: Project) -> None:
+    assert "up to date" in flowed.dvc("status")
+    repeated = flowed.dvc("repro")
     assert "Running stage" not in repeated
     assert "Data and pipelines are up to date" in repeated
-    project.commit()
-    assert "Nothing changed" in project.run("python", "-m", "flows.pipeline", PREFECT_API_URL=prefect_server).stdout
-    assert project.git("status", "--porcelain") == "", "a run leaves a clean tree"
+    flowed.commit()
+    assert "Nothing changed" in flowed.run(*FLOW).stdout
+    assert flowed.git("status", "--porcelain") == ""
+
+
+def test_a_version_that_the_registry_lost_is_registered_again(flowed: Project) -> None:
+    flowed.commit()
+    (flowed.root / "mlflow.db").unlink()
+    shutil.rmtree(flowed.root / "mlartifacts")
+    said = flowed.run(*FLOW).stdout
+    assert "registering it again" in said
+    assert "Running stage 'register'" in said
+    assert "Running stage 'evaluate'" not in said
+    assert flowed.git("status", "--porcelain") == ""
+    assert "Nothing changed" in flowed.run(*FLOW).stdout

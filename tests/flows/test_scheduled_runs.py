@@ -122,7 +122,7 @@ def test_two_runs_at_once_finish_and_leave_the_working_tree_alone(deployed: Proj
 def test_a_wrong_override_fails_with_the_nearest_key(deployed: Project, api: Api) -> None:
     run = api.trigger("admet-pipeline/nightly-retrain", overrides={"sample.num_rowz": 1})
     assert api.finish(run) == "FAILED"
-    assert "did you mean sample.num_rows?" in api.logs(run)
+    wait_for(lambda: "did you mean sample.num_rows?" in api.logs(run), seconds=30)  # logs come in after the state
     assert len(deployed.git("worktree", "list").splitlines()) == 1
 
 

@@ -29,8 +29,8 @@ def of_shuffled_rows(train, holdout):
 def test_real_rows_in_place_of_synthetic_ones_are_at_the_floor(of_real_rows):
     found = of_real_rows[0].to_json()
     floor = found["floor"]
-    assert found["shape"]["error"] == pytest.approx(floor["shape"]["error"], abs=0.02)
-    assert found["trend"]["error"] == pytest.approx(floor["trend"]["error"], abs=0.02)
+    assert found["shape"]["mean_error"] == pytest.approx(floor["shape"]["mean_error"], abs=0.02)
+    assert found["trend"]["mean_error"] == pytest.approx(floor["trend"]["mean_error"], abs=0.02)
     assert found["c2st"]["lightgbm"] == pytest.approx(0.5, abs=0.12)
     assert found["identities"]["violated_share"] == floor["identities"]["violated_share"] == 0
     assert found["dcr"]["share"] == pytest.approx(0.5, abs=0.12)
@@ -45,7 +45,7 @@ def test_shuffled_columns_keep_the_shape_and_lose_all_else(of_shuffled_rows):
     assert level["Rows breaking a rule of chemistry"] == "poor"
     assert level["R2 on logS"] == "poor"
     found = of_shuffled_rows.to_json()
-    assert found["trend"]["error"] > 1.5 * found["floor"]["trend"]["error"]
+    assert found["trend"]["mean_error"] > 1.5 * found["floor"]["trend"]["mean_error"]
     assert of_shuffled_rows.rules["rows"].is_sorted(descending=True)
     assert of_shuffled_rows.rules["rows"][0] > 100
     assert of_shuffled_rows.rules["floor"].max() == 0
@@ -63,7 +63,7 @@ def test_a_copy_of_the_training_rows_is_perfect_but_for_privacy(train, holdout):
 
 def test_the_floor_has_the_structure_of_the_figures(of_real_rows):
     content = of_real_rows[0].to_json()
-    paths = [("shape", "error"), ("trend", "error"), ("c2st", "lightgbm"), ("c2st", "logistic"),
+    paths = [("shape", "mean_error"), ("trend", "mean_error"), ("c2st", "lightgbm"), ("c2st", "logistic"),
              ("identities", "violated_share"), ("dcr", "share")]  # fmt: skip
     for section, figure in paths:
         assert isinstance(content[section][figure], float)

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from tabsyn_core.errors import TabsynError
+from tasks.params import load_params
+
+OURS = Path("params.yaml").read_text(encoding="utf-8")
+
+
+def load(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_params(path)
+
+
+def test_the_committed_file_is_valid():
+    params = load_params(Path("params.yaml"))
+    assert [target.name for target in params.data.targets] == ["logS", "solubility_class"]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("\nseed: 0", "\nsead: 0", r"sead: no such key; did you mean seed\?"),
+        ("num_steps: 50", "num_step: 50", r"sample\.num_step: no such key; did you mean sample\.num_steps\?"),
+        ("d_token: 1", "d_tokens: 1", r"train\.vae\.d_tokens: no such key; did you mean train\.vae\.d_token\?"),
+        ("num_rows: 1000", "num_rows: many", r"sample\.num_rows: .*integer.*\(found 'many'\)"),
+        ("num_rows: 1000", "num_rows: 0", r"sample\.num_rows: .*greater than or equal to 1"),
+        ("kind: numeric}", "kind: number}", r"data\.targets\.0\.kind: .*'numeric', 'integer' or 'categorical'"),
+        ("  watch: data/raw/solubility.csv", "  watch: data/raw", r"watch must be data/raw/solubility\.csv"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_the_nearest_valid_one(tmp_path, right, wrong, message):
+    assert right in OURS
+    with pytest.raises(TabsynError, match=message):
+        load(tmp_path, OURS.replace(right, wrong, 1))
+
+
+def test_every_fault_is_told_at_once(tmp_path):
+    with pytest.raises(TabsynError, match=r"2 fault\(s\)"):
+        load(tmp_path, OURS.replace("num_steps: 50", "num_step: 50").replace("\nseed: 0", "\nseed: -1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "not valid YAML"), ("- 1", "must hold keys"), ("", "must hold")]
+)
+def test_what_is_no_mapping_is_refused(tmp_path, text, message):
+    with pytest.raises(TabsynError, match=message):
+        load(tmp_path, text)
+
+
+def test_an_absent_file_is_refused(tmp_path):
+    with pytest.raises(TabsynError, match="does not exist"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_remote_source_is_watched_through_a_local_path(tmp_path):
+    remote = OURS.replace("source: data/raw/solubility.csv", "source: tdc:caco2_wang")
+    assert load(tmp_path, remote.replace("watch: data/raw/solubility.csv", "watch: data/raw")).data.watch == "data/raw"
+    with pytest.raises(TabsynError, match="watch must be a local path"):
+        load(tmp_path, remote.replace("watch: data/raw/solubility.csv", "watch: tdc:caco2_wang"))
