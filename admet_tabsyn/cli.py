@@ -190,7 +190,7 @@ def evaluate(
 ) -> None:
     """Judge any synthetic table against real rows: every figure beside its floor."""
     from admet_tabsyn.summary import figures_table
-    from tabsyn_core.evaluation.evaluation import evaluate_files
+    from tabsyn_core.evaluation import evaluate_files
     from tasks.stage import ProgressReporter
 
     names = [name.strip() for name in targets.split(",") if name.strip()]

@@ -73,7 +73,6 @@ class DiffusionConfig:
     Attributes:
         width: Size of the denoiser's hidden layers.
         num_blocks: Residual blocks.
-        num_updates: Updates, whatever the number of rows.
         batch_size: Rows an update.
         learning_rate: Peak of AdamW's learning rate.
         ema_halflife: Updates after which a weight's share in the average has halved.
@@ -87,7 +86,6 @@ class DiffusionConfig:
 
     width: int = 512
     num_blocks: int = 4
-    num_updates: int = 1500
     batch_size: int = 256
     learning_rate: float = 1e-3
     ema_halflife: float = 200.0
@@ -104,12 +102,14 @@ class GeneratorConfig:
     Attributes:
         vae: The transformer VAE.
         diffusion: The score model.
+        num_updates: Updates of the score model, whatever the number of rows.
         threads: CPU threads; fixed, because their number changes the last bits of a sum.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one.
     """
 
     vae: VAEConfig = field(default_factory=VAEConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    num_updates: int = 1500
     threads: int = 2
     device: str = "auto"
 
@@ -192,7 +192,7 @@ class Generator:
             components = self.scaling.apply(latents)
             self.denoiser = self._new_denoiser(components.shape[1]).to(device)
             second = Budget(
-                num_updates=diffusion.num_updates,
+                num_updates=self.config.num_updates,
                 learning_rate=diffusion.learning_rate,
                 ema_halflife=diffusion.ema_halflife,
                 checkpoint=checkpoint and checkpoint / "diffusion.safetensors",

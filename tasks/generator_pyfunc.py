@@ -108,7 +108,7 @@ def _make_unknown_params_an_error() -> None:
     MLflow 3.17 drops such params before ``predict`` sees them (``mlflow.models.utils._enforce_params_schema``)
     and offers no switch for it; the warning it logs on the way is the only trace. A logging filter may raise, and
     what it raises reaches the caller of ``predict``, or the HTTP client as status 400. See
-    ``docs/decisions/registry.md``; the tests fail if a later MLflow words the warning otherwise.
+    ``docs/decisions/0004-registry.md``; the tests fail if a later MLflow words the warning otherwise.
     """
     logger = logging.getLogger("mlflow.models.utils")
     logger.setLevel(logging.WARNING)  # the warning must be made even where MLflow was told to be quiet

@@ -86,6 +86,7 @@ class DistributionParams(_Strict):
 class TrainParams(_Strict):
     """Budgets and sizes of the two networks."""
 
+    num_updates: Count = 1500
     threads: Count = 2
     vae: VAEConfig = VAEConfig()
     diffusion: DiffusionConfig = DiffusionConfig()

@@ -54,7 +54,7 @@ def train_generator(
         TabsynError: A file cannot be read or written.
     """
     schema, fitted = load_distributions(distributions)
-    config = GeneratorConfig(vae=params.vae, diffusion=params.diffusion, threads=params.threads)
+    config = GeneratorConfig(params.vae, params.diffusion, params.num_updates, params.threads)
     checkpoint = state / "checkpoints" / _fingerprint([train, distributions], config, seed)
     resumed = checkpoint.exists()
     generator = Generator(config).fit(

@@ -24,7 +24,7 @@ SMALL = {
     "data.watch": "data/raw/small.csv",
     "train.vae.num_updates": 12,
     "train.vae.batch_size": 32,
-    "train.diffusion.num_updates": 30,
+    "train.num_updates": 30,
     "train.diffusion.width": 64,
     "train.checkpoint_every": 3,
     "sample.num_rows": 40,

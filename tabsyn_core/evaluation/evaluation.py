@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share
 from tabsyn_core.evaluation.tables import Floats, Table, align
 from tabsyn_core.evaluation.threads import one_thread
 from tabsyn_core.evaluation.utility import Utility, utility
-from tabsyn_core.files import read_parquet, write_json
 from tabsyn_core.progress import Progress, ProgressCallback, silent
 
 
@@ -169,31 +167,6 @@ def evaluate(
         tables=tables,
         rows={name: table.height for name, table in given.items()},
     )
-
-
-def evaluate_files(
-    real: Path,
-    holdout: Path,
-    synthetic: Path,
-    targets: Sequence[str],
-    out: Path,
-    *,
-    seed: int = 0,
-    folds: int = 5,
-    progress: ProgressCallback = silent,
-) -> Evaluation:
-    """Judge Parquet files and write ``out/report.html`` (one self-contained page) and ``out/report.json``.
-
-    Raises:
-        TabsynError: A file cannot be read or written, or as :func:`evaluate`.
-    """
-    from tabsyn_core.evaluation.report import write_report  # noqa: PLC0415  (the report needs Evaluation from here)
-
-    tables = [read_parquet(path) for path in (real, holdout, synthetic)]
-    evaluation = evaluate(*tables, targets=targets, seed=seed, folds=folds, progress=progress)
-    write_json(out / "report.json", evaluation.details())
-    write_report(out / "report.html", evaluation)
-    return evaluation
 
 
 def _check_targets(targets: Sequence[str], columns: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Deployments on a real Prefect server with a real worker: what a platform engineer gets."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,10 @@ class Api:
 
 @pytest.fixture(scope="session")
 def deployed(reproduced: Project, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The reproduced project with its deployments on the server and a worker that serves them."""
-    environment = {**reproduced.environment, "PREFECT_API_URL": prefect_server}
-    project = Project(reproduced.root, environment)
+    """A copy of the reproduced project with its deployments on the server and a worker that serves them."""
+    root = Path(shutil.copytree(reproduced.root, tmp_path_factory.mktemp("deployed") / "admet", symlinks=True))
+    environment = {**reproduced.environment, "PREFECT_API_URL": prefect_server, "PYTHONPATH": str(root)}
+    project = Project(root, environment)
     project.run("prefect", "work-pool", "create", POOL, "--type", "process")
     project.run("prefect", "deploy", "--all")
     folder = tmp_path_factory.mktemp("worker")
@@ -101,7 +103,7 @@ def test_two_runs_at_once_finish_and_leave_the_working_tree_alone(deployed: Proj
         status = deployed.git("status", "--porcelain")
         lock = (deployed.root / "dvc.lock").read_bytes()
         runs = [
-            api.trigger("admet-pipeline/nightly-retrain", overrides={"train.diffusion.num_updates": 31}),
+            api.trigger("admet-pipeline/nightly-retrain", overrides={"train.num_updates": 31}),
             api.trigger("admet-pipeline/nightly-retrain", overrides={"evaluate.c2st_folds": 3}),
         ]
         ends = [api.finish(run) for run in runs]

@@ -10,11 +10,13 @@ from tabsyn_core.generator import DiffusionConfig, Generator, GeneratorConfig, V
 
 SMALL = GeneratorConfig(
     vae=VAEConfig(num_updates=30, width=8, batch_size=64),
-    diffusion=DiffusionConfig(num_updates=400, width=64, num_blocks=2, batch_size=128, ema_halflife=50),
+    num_updates=400,
+    diffusion=DiffusionConfig(width=64, num_blocks=2, batch_size=128, ema_halflife=50),
 )
 TINY = GeneratorConfig(
     vae=VAEConfig(num_updates=2, width=4, batch_size=8),
-    diffusion=DiffusionConfig(num_updates=3, width=16, num_blocks=1, batch_size=8),
+    num_updates=3,
+    diffusion=DiffusionConfig(width=16, num_blocks=1, batch_size=8),
 )
 
 

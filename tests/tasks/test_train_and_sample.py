@@ -12,7 +12,8 @@ from tasks.train import train_generator
 
 PARAMS = TrainParams(
     vae=VAEConfig(num_updates=4, width=4, batch_size=8),
-    diffusion=DiffusionConfig(num_updates=6, width=16, num_blocks=1, batch_size=8),
+    num_updates=6,
+    diffusion=DiffusionConfig(width=16, num_blocks=1, batch_size=8),
     checkpoint_every=2,
 )
 
