@@ -6,9 +6,8 @@ the normal score Φ⁻¹(u); inside an atom's interval u is drawn at random (the
 transform), so that ranks are close to standard normal whatever the column looks like.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -168,20 +167,6 @@ class Codec:
         both = [layout.bounds() for layout in self.layouts.values()]
         return [low for low, _ in both], [high for _, high in both]
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dictionary."""
-        return {
-            "schema": self.schema.to_json(),
-            "distributions": {name: self.distributions[name].to_json() for name in self.schema.names},
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Codec":
-        """The inverse of :meth:`to_json`."""
-        schema = TableSchema.from_json(content["schema"])
-        fitted = content["distributions"]
-        return cls(schema, {name: ColumnDistribution.from_json(fitted[name]) for name in schema.names})
-
 
 def _restore(values: pl.Series, column: ColumnSchema) -> pl.Series:
     """Give values the dtype the table came with."""
@@ -189,8 +174,3 @@ def _restore(values: pl.Series, column: ColumnSchema) -> pl.Series:
     if values.dtype == pl.Float64 and dtype.is_integer():
         values = values.round()
     return values.cast(dtype).alias(column.name)
-
-
-def normal_ranks(u: Sequence[float] | Floats) -> Floats:
-    """Φ⁻¹(u), clipped to ±``MAX_RANK``."""
-    return np.asarray(ndtri(np.clip(np.asarray(u, dtype=np.float64), _EDGE, 1 - _EDGE)))

@@ -4,9 +4,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tabsyn_core.codec import Codec, Encoded
+from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.diffusion import EDMPreconditioning, edm_loss, heun_sampler
 from tabsyn_core.distributions import ColumnDistribution, fit_table
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import atomic_path, read_json
+from tabsyn_core.identities import Identities
 from tabsyn_core.latent import LatentScaling
 from tabsyn_core.networks import ResidualDenoiser
 from tabsyn_core.progress import Progress, ProgressCallback, silent
@@ -33,91 +35,6 @@ _BLOCK = 256
 whatever the number of rows, the chunk size or the number of workers."""
 
 _LATENT_DRAWS = 20_000  # rows of the randomised latent kept in memory while the diffusion trains, at least
-
-
-@dataclass(frozen=True, slots=True)
-class VAEConfig:
-    """The transformer VAE (TabSyn, Zhang et al., ICLR 2024, §3.2).
-
-    Attributes:
-        d_token: Latent numbers a column.
-        width: Size of the transformer's tokens.
-        num_layers: Blocks in the encoder, and again in the decoder.
-        num_heads: Attention heads.
-        num_updates: Updates, whatever the number of rows.
-        batch_size: Rows an update.
-        learning_rate: Peak of AdamW's learning rate.
-        beta_max: β starts here,
-        beta_min: falls to this at least,
-        beta_decay: by this factor whenever the reconstruction has stopped improving.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    d_token: int = 1
-    width: int = 16
-    num_layers: int = 1
-    num_heads: int = 1
-    num_updates: int = 400
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    beta_max: float = 1e-2
-    beta_min: float = 1e-5
-    beta_decay: float = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class DiffusionConfig:
-    """The score model in the latent space (EDM, Karras et al., NeurIPS 2022).
-
-    Attributes:
-        width: Size of the denoiser's hidden layers.
-        num_blocks: Residual blocks.
-        batch_size: Rows an update.
-        learning_rate: Peak of AdamW's learning rate.
-        ema_halflife: Updates after which a weight's share in the average has halved.
-        sigma_data: Standard deviation the latents are scaled to.
-        p_mean: Mean of ln σ in training.
-        p_std: Standard deviation of ln σ in training.
-        whitening: Power of the latent's variances that is taken out, 0 (none) to 1 (all).
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    width: int = 512
-    num_blocks: int = 4
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    ema_halflife: float = 200.0
-    sigma_data: float = 0.5
-    p_mean: float = -1.2
-    p_std: float = 1.4
-    whitening: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorConfig:
-    """Everything about a generator but its data and seed.
-
-    Attributes:
-        vae: The transformer VAE.
-        diffusion: The score model.
-        num_updates: Updates of the score model, whatever the number of rows.
-        threads: CPU threads; fixed, because their number changes the last bits of a sum.
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one.
-    """
-
-    vae: VAEConfig = field(default_factory=VAEConfig)
-    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
-    num_updates: int = 1500
-    threads: int = 2
-    device: str = "auto"
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "GeneratorConfig":
-        """The inverse of ``dataclasses.asdict``."""
-        parts = {"vae": VAEConfig(**content["vae"]), "diffusion": DiffusionConfig(**content["diffusion"])}
-        return cls(**{**content, **parts})
 
 
 class Generator:
@@ -166,7 +83,10 @@ class Generator:
             TabsynError: The table cannot be modelled; the message names the column and the remedy.
         """
         schema = schema or TableSchema.infer(table)
-        self.codec = Codec(schema, distributions or fit_table(table, schema, seed=seed))
+        self.distributions = dict(distributions or fit_table(table, schema, seed=seed))
+        self.identities = Identities.discover(table, schema)
+        self.codec = self._new_codec()
+        table = table.drop(self.identities.dependent)
         self.rows = table.height
         device = _device(self.config.device)
         deadline = time.monotonic() + time_limit if time_limit else None
@@ -222,7 +142,7 @@ class Generator:
             TabsynError: An argument is out of range, or nothing was fitted.
         """
         chunks = [*self.sample_chunks(n, seed=seed, num_steps=num_steps, progress=progress)]
-        return pl.concat(chunks) if chunks else self.codec.schema.empty()
+        return pl.concat(chunks) if chunks else self.schema.empty()
 
     def sample_chunks(
         self,
@@ -251,6 +171,11 @@ class Generator:
                 yield pl.concat(pending)
                 pending = []
 
+    @property
+    def schema(self) -> TableSchema:
+        """The columns of the table it was fitted to."""
+        return self.identities.schema
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """The weights of both networks."""
         if self.codec.columns:
@@ -258,17 +183,19 @@ class Generator:
             yield from self.denoiser.parameters()
 
     def explain(self) -> pl.DataFrame:
-        """One row a column: its kind, its distribution in words, its family, atoms and missing share."""
-        fitted = [self.codec.distributions[name] for name in self.codec.schema.names]
+        """One row a column: its kind, family, distribution in words, number of atoms, and identity if it has one."""
+        fitted = [self.distributions[name] for name in self.schema.names]
+        computed = self.identities.describe()
         return pl.DataFrame(
             {
-                "column": [distribution.name for distribution in fitted],
+                "column": self.schema.names,
                 "kind": [str(distribution.kind) for distribution in fitted],
                 "family": [distribution.family for distribution in fitted],
                 "distribution": [distribution.describe() for distribution in fitted],
                 "atoms": [len(distribution.atoms) for distribution in fitted],
-                "modelled": [name in self.codec.layouts for name in self.codec.schema.names],
-            }
+                "identity": [computed.get(name) for name in self.schema.names],
+            },
+            schema_overrides={"identity": pl.String},
         )
 
     def save(self, path: Path) -> None:
@@ -281,7 +208,8 @@ class Generator:
         with atomic_path(path) as temporary:
             temporary.mkdir()
             _dump(temporary / "config.json", about)
-            _dump(temporary / "codec.json", self.codec.to_json())
+            fitted = {name: self.distributions[name].to_json() for name in self.schema.names}
+            _dump(temporary / "columns.json", {"distributions": fitted, "identities": self.identities.to_json()})
             if self.codec.columns:
                 save_file(_weights(self.vae), temporary / "vae.safetensors")
                 save_file(_weights(self.denoiser), temporary / "denoiser.safetensors")
@@ -301,7 +229,11 @@ class Generator:
             raise TabsynError(f"{path} has format {version}, this version reads up to {FORMAT_VERSION}; upgrade it.")
         generator = cls(GeneratorConfig.from_json(about["config"]))
         generator.rows = about["rows"]
-        generator.codec = Codec.from_json(read_json(path / "codec.json"))
+        columns = read_json(path / "columns.json")
+        fitted = columns["distributions"]
+        generator.distributions = {name: ColumnDistribution.from_json(fitted[name]) for name in fitted}
+        generator.identities = Identities.from_json(columns["identities"])
+        generator.codec = generator._new_codec()
         if generator.codec.columns:
             generator.scaling = LatentScaling(**load_file(path / "scaling.safetensors"))
             generator.vae = generator._new_vae()
@@ -311,6 +243,9 @@ class Generator:
             generator.vae.eval()
             generator.denoiser.eval()
         return generator
+
+    def _new_codec(self) -> Codec:
+        return Codec(self.schema.without(self.identities.dependent), self.distributions)
 
     def _new_vae(self) -> VAE:
         low, high = self.codec.bounds()
@@ -370,7 +305,9 @@ class Generator:
     def _block(self, seed: int, number: int, num_steps: int) -> pl.DataFrame:
         """Rows ``number`` · _BLOCK to the next block of a seed."""
         if not self.codec.columns:
-            return self.codec.decode(np.zeros((_BLOCK, 0), dtype=np.int64), np.zeros((_BLOCK, 0)))
+            return self.identities.complete(
+                self.codec.decode(np.zeros((_BLOCK, 0), dtype=np.int64), np.zeros((_BLOCK, 0)))
+            )
         rng = np.random.default_rng([seed, number])
         noise = torch.from_numpy(rng.standard_normal((_BLOCK, self.scaling.forward.shape[1]), dtype=np.float32))
         with _reproducible(self.config.threads):
@@ -381,7 +318,7 @@ class Generator:
         states[:] = self.vae.body_state.clamp(min=0).numpy()
         for columns, group in logits:
             states[:, columns] = group.argmax(-1).t().numpy()
-        return self.codec.decode(states, ranks.double().numpy())
+        return self.identities.complete(self.codec.decode(states, ranks.double().numpy()))
 
 
 def _adapt_beta(memory: dict[str, float], reconstruction: float, decay: float, least: float) -> None:

@@ -1,6 +1,6 @@
 """What is known about each column before anything is fitted: kind, dtype, whether gaps occur, hard bounds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -106,6 +106,10 @@ class TableSchema:
             if str(table.schema[column.name]) != column.dtype:
                 found = table.schema[column.name]
                 raise TabsynError(f"column '{column.name}' is {found}, expected {column.dtype}; cast it first.")
+
+    def without(self, names: Collection[str]) -> "TableSchema":
+        """The other columns, in order."""
+        return TableSchema(tuple(column for column in self.columns if column.name not in names))
 
     def polars_dtypes(self) -> dict[str, pl.DataType]:
         """The polars dtype of each column."""

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tabsyn_core.config import DiffusionConfig, VAEConfig
 from tabsyn_core.errors import TabsynError
-from tabsyn_core.generator import DiffusionConfig, VAEConfig
 from tabsyn_core.schema import Kind
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -41,7 +41,7 @@ def sample_rows(
     """
     loaded = Generator.load(generator)
     chunks = loaded.sample_chunks(num_rows, seed=seed, num_steps=num_steps, chunk_size=chunk_size, progress=progress)
-    schema = loaded.codec.schema.empty().to_arrow().schema
+    schema = loaded.schema.empty().to_arrow().schema
     with atomic_path(output) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for chunk in chunks:
             writer.write_table(chunk.to_arrow().cast(schema))

@@ -10,9 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from tabsyn_core.chemistry.descriptors import IDENTIFIERS
+from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.distributions import load_distributions
 from tabsyn_core.files import atomic_path, read_parquet
-from tabsyn_core.generator import FORMAT_VERSION, Generator, GeneratorConfig
+from tabsyn_core.generator import FORMAT_VERSION, Generator
 from tabsyn_core.progress import ProgressCallback, silent
 from tabsyn_core.training import Curve
 from tasks import paths

@@ -97,14 +97,6 @@ def test_five_thousand_levels():
     assert codec.decode(states.numpy(), ranks.double().numpy()).equals(table)
 
 
-def test_json_keeps_everything(mixed):
-    codec = codec_of(mixed)
-    again = Codec.from_json(codec.to_json())
-    states, ranks = states_and_ranks(codec, mixed)
-    rows = codec.decode(states.numpy(), ranks.double().numpy())
-    assert again.decode(states.numpy(), ranks.double().numpy()).equals(rows)
-
-
 def test_another_table_is_refused(mixed):
     with pytest.raises(TabsynError, match="missing columns \\['body'\\]"):
         codec_of(mixed).encode(mixed.drop("body"), np.random.default_rng(0))

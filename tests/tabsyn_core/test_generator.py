@@ -4,9 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tabsyn_core.config import DiffusionConfig, GeneratorConfig, VAEConfig
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation import evaluate
-from tabsyn_core.generator import DiffusionConfig, Generator, GeneratorConfig, VAEConfig
+from tabsyn_core.generator import Generator
 
 SMALL = GeneratorConfig(
     vae=VAEConfig(num_updates=30, width=8, batch_size=64),
@@ -136,6 +137,18 @@ def test_small_and_odd_tables(table, tmp_path):
     assert rows.height == 20
     generator.save(tmp_path / "model")
     assert Generator.load(tmp_path / "model").sample(20, seed=0, num_steps=2).equals(rows)
+
+
+def test_identities_hold_on_every_row():
+    table = dependent_table()
+    table = table.with_columns(bonds=pl.col("rings") + pl.Series(np.random.default_rng(1).poisson(3, table.height)))
+    table = table.with_columns(graph=pl.col("rings") + pl.col("bonds"))
+    generator = Generator(TINY).fit(table, seed=0)
+    rows = generator.sample(300, seed=0, num_steps=3)
+    assert rows.schema == table.schema
+    assert (rows["graph"] == rows["rings"] + rows["bonds"]).all()
+    explained = generator.explain().filter(pl.col("column") == "graph")
+    assert explained["identity"].item() == "graph = rings + bonds"
 
 
 def test_explain_names_every_column(fitted):

@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tabsyn_core.config import DiffusionConfig, GeneratorConfig, VAEConfig
 from tabsyn_core.files import write_json, write_parquet
-from tabsyn_core.generator import DiffusionConfig, Generator, GeneratorConfig, VAEConfig
+from tabsyn_core.generator import Generator
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,9 +2,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tabsyn_core.config import DiffusionConfig, VAEConfig
 from tabsyn_core.distributions import fit_table, save_distributions
 from tabsyn_core.errors import TabsynError
-from tabsyn_core.generator import DiffusionConfig, Generator, VAEConfig
+from tabsyn_core.generator import Generator
 from tabsyn_core.schema import TableSchema
 from tasks.params import TrainParams
 from tasks.sample import sample_rows
