@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -69,6 +70,11 @@ def run(
     """
     if not Path("dvc.yaml").exists():
         raise TabsynError(f"{Path.cwd()} holds no dvc.yaml; run from the project's root.")
+    # By default SIGTERM ends Python on the spot, and the server that Prefect started for this run would stay.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    from flows import keep_records_in_project
+
+    keep_records_in_project(Path.cwd())  # before Prefect is imported and reads its settings
     with _clean_page(verbose=verbose):
         from flows.pipeline import admet_pipeline
 

@@ -155,7 +155,7 @@ def _params() -> Iterator[Finding]:
     yield Finding(Verdict.GOOD, "params.yaml", f"valid; targets {', '.join(t.name for t in params.data.targets)}")
     source = params.data.source
     if source.startswith("tdc:") or "://" in source:
-        yield Finding(Verdict.NOTE, "data", f"{source} is read when ingest runs")
+        yield Finding(Verdict.NOTE, "data", f"{redact(source)} is read when ingest runs")
     elif Path(source).exists():
         yield Finding(Verdict.GOOD, "data", source)
     else:

@@ -1,6 +1,7 @@
 """What gets scheduled: thin Prefect flows over the steps of ``tasks``."""
 
 import os
+import sys
 from pathlib import Path
 
 # First of all: importing tasks switches telemetry off, and Prefect reads its settings when imported.
@@ -9,8 +10,11 @@ import tasks as tasks
 _CHOSEN = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILES_PATH")
 
 
-def _keep_records_in_project(root: Path) -> None:
-    """A run without a Prefect server of the user's keeps its records in the project, not in the home folder."""
+def keep_records_in_project(root: Path) -> None:
+    """A run without a Prefect server of the user's keeps its records in the project, not in the home folder.
+
+    For programs that run a flow; nothing is set or made by an import.
+    """
     os.environ.setdefault(
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120"
     )  # 20 is too short on a busy machine
@@ -19,6 +23,7 @@ def _keep_records_in_project(root: Path) -> None:
         home = root / ".admet" / "prefect"
         home.mkdir(parents=True, exist_ok=True)
         os.environ["PREFECT_HOME"] = str(home)
+    if "prefect" in sys.modules:  # it has read its settings already
+        from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - not where it is not in use
 
-
-_keep_records_in_project(Path.cwd())
+        refresh_global_settings_context()

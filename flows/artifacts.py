@@ -1,5 +1,6 @@
 """What a run shows in Prefect's pages: progress, the figures beside their floors, a summary, links."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,16 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.stage import Outcome, StepResult
+from flows.dvc_step import Outcome, StepResult
 from tabsyn_core.files import read_json
 from tabsyn_core.progress import Progress
 from tasks import paths
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class ProgressArtifact:
@@ -31,7 +35,13 @@ class ProgressArtifact:
         self._last: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Show one report."""
+        """Show one report; a server that does not take it is noted, and never stops the step."""
+        try:
+            self._follow(progress)
+        except Exception:  # noqa: BLE001 - whatever the server or the way to it may raise
+            _LOG.warning("%s: its progress could not be shown", self.step, exc_info=True)
+
+    def _follow(self, progress: Progress) -> None:
         if progress == self._last:
             return
         if self._last is not None and progress.phase != self._last.phase:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,15 @@ from tasks.params import Params, load_params
 KEEP_DAYS = 30
 """Folders of older scheduled runs are removed when a new one starts."""
 
-RESULTS = (Path("dvc.lock"), Path("reports"), paths.DATA_DOCS, paths.STATE / paths.REGISTRATION.name)
-"""What stays of a finished run in its folder, beside its ``params.yaml``."""
+BENCHMARKS = paths.STATE / "benchmark"
+
+TABLES = (paths.TRAIN, paths.HOLDOUT, paths.SYNTHETIC)
+
+RESULTS = (Path("dvc.lock"), Path("reports"), paths.DATA_DOCS, paths.STATE / paths.REGISTRATION.name, *TABLES)
+"""What stays of a finished run in its folder, each under its own name, beside its ``params.yaml``."""
+
+_COMPLETE = Path(".dvc/tmp/complete")
+"""Lies in a checkout once all that a run needs is there."""
 
 
 @contextmanager
@@ -49,18 +56,33 @@ def isolated_checkout(root: Path, run_id: str, overrides: Mapping[str, Any]) -> 
     folder = run_folder(root, run_id)
     params = _params_of_run(root, folder, overrides)
     checkout = _place(root, folder, params.data.source)
-    if not (checkout / ".dvc" / "config.local").exists():
+    if not (checkout / _COMPLETE).exists():
         _create(root, checkout, folder / paths.PARAMS, params.data.watch)
     yield checkout
     for result in RESULTS:
         if (checkout / result).exists():
-            shutil.move(checkout / result, folder / result.name)
+            _keep(checkout / result, folder / result.name)
     _remove(root, checkout)
 
 
 def run_folder(root: Path, run_id: str) -> Path:
     """The folder of one scheduled run, its reports once it has finished."""
     return root / paths.STATE / "runs" / run_id
+
+
+def newest_results(root: Path) -> tuple[Path, list[Path]]:
+    """Where the newest figures lie, in ``root`` or in the folder of a scheduled run, and the :data:`TABLES` they judge.
+
+    Raises:
+        TabsynError: Nothing was evaluated yet.
+    """
+    places = {root: [root / table for table in TABLES]}
+    places |= {folder: [folder / table.name for table in TABLES] for folder in run_folder(root, "").glob("*")}
+    judged = [folder for folder, tables in places.items() if all(map(Path.exists, (folder / paths.METRICS, *tables)))]
+    if not judged:
+        raise TabsynError(f"neither {root} nor a scheduled run in it holds an evaluated table; run dvc repro first.")
+    newest = max(judged, key=lambda folder: (folder / paths.METRICS).stat().st_mtime)
+    return newest, places[newest]
 
 
 def _params_of_run(root: Path, folder: Path, overrides: Mapping[str, Any]) -> Params:
@@ -119,6 +141,8 @@ def _create(root: Path, checkout: Path, params: Path, watched: str) -> None:
             f"{watched} is not part of the last commit, and a scheduled run works on that. Commit it (git add "
             f"--force {watched}), give it to DVC (dvc add {watched}), or keep it outside the project."
         )
+    (checkout / _COMPLETE).parent.mkdir(parents=True, exist_ok=True)
+    (checkout / _COMPLETE).touch()
 
 
 def _share_cache(root: Path, checkout: Path) -> None:
@@ -136,15 +160,23 @@ def _share_cache(root: Path, checkout: Path) -> None:
 
 
 def _forget_old_runs(root: Path) -> None:
-    """Remove what scheduled runs left more than ``KEEP_DAYS`` ago."""
+    """Remove what scheduled runs and benchmarks left more than ``KEEP_DAYS`` ago."""
     limit = time.time() - KEEP_DAYS * 86400
-    for folder in run_folder(root, "").glob("*"):
-        if folder.stat().st_mtime < limit:
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (*run_folder(root, "").glob("*"), *(root / BENCHMARKS).glob("*")):
+        with suppress(FileNotFoundError):  # another run that starts removes it, too
+            if folder.stat().st_mtime < limit:
+                shutil.rmtree(folder, ignore_errors=True)
     _git(root, "worktree", "prune")
 
 
+def _keep(result: Path, kept: Path) -> None:
+    """Move ``result`` to where an earlier try of the same run may have left its own."""
+    shutil.rmtree(kept, ignore_errors=True)  # into a folder that is there it would move; a file it replaces
+    shutil.move(result, kept)
+
+
 def _remove(root: Path, checkout: Path) -> None:
+    (checkout / _COMPLETE).unlink(missing_ok=True)  # first: what is half removed must not look complete
     shutil.rmtree(checkout, ignore_errors=True)
     _git(root, "worktree", "prune")
 
@@ -159,7 +191,16 @@ def dvc(checkout: Path, *arguments: str) -> str:
     Raises:
         TabsynError: It failed; the message is its own.
     """
-    return _run([sys.executable, "-m", "dvc", *arguments], checkout, "See `admet-tabsyn doctor`.")
+    return python(checkout, "-m", "dvc", *arguments)
+
+
+def python(checkout: Path, *arguments: str) -> str:
+    """Run this interpreter in ``checkout``, on the code that lies there, and return what it printed.
+
+    Raises:
+        TabsynError: It failed; the message is its own.
+    """
+    return _run([sys.executable, *arguments], checkout, "See `admet-tabsyn doctor`.")
 
 
 def _run(command: list[str], folder: Path, remedy: str) -> str:

@@ -11,9 +11,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from flows import keep_records_in_project
 from flows.artifacts import ProgressArtifact, publish
-from flows.checkout import isolated_checkout, run_folder
-from flows.stage import Outcome, StepResult, reproduce
+from flows.checkout import isolated_checkout, python, run_folder
+from flows.dvc_step import Outcome, StepResult, reproduce
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import write_json
 from tabsyn_core.progress import silent
@@ -41,11 +42,15 @@ WATCHED = ("train", "sample")
 TRAINING_TAG = "admet-tabsyn-training"
 """Limit this tag's concurrency and no more trainings than that run at once."""
 
-TIMINGS = paths.STATE / "timings.json"
+TIMINGS = "timings.json"
 
+VALIDATIONS = ("validate", "validate_synthetic")
+"""Steps that write Data Docs beside what DVC keeps."""
 
-STATE_VARIABLE = "ADMET_TABSYN_STATE_DIR"
-"""Where the training step keeps its checkpoints: an absolute path, which outlives a scheduled run's checkout."""
+_BUILD_DATA_DOCS = """
+from tasks import paths, params, validate
+validate.build_data_docs(params.load_params(paths.PARAMS))
+"""
 
 
 @flow(name="admet-pipeline")
@@ -72,19 +77,31 @@ def admet_pipeline(
     own = isolated_checkout(root, run_id, overrides or {}) if isolated else nullcontext(root)
     with own as checkout:
         results = _bring_up_to_date(checkout, root / paths.STATE, refresh=refresh)
-    steps = [asdict(result) for result in results]
-    write_json(root / TIMINGS, {step.pop("step"): step for step in map(dict, steps)})
-    publish(results, run_folder(root, run_id) if isolated else root)
+    folder = run_folder(root, run_id)
+    _write_timings((folder if isolated else root / paths.STATE) / TIMINGS, results)
+    publish(results, folder if isolated else root)
     changed = any(result.outcome is not Outcome.UNCHANGED for result in results)
     get_run_logger().info("Outputs are up to date." if changed else "Nothing changed: every step was up to date.")
-    return {"changed": changed, "steps": steps}
+    return {"changed": changed, "steps": [asdict(result) for result in results]}
 
 
 def _bring_up_to_date(checkout: Path, state: Path, *, refresh: bool) -> list[StepResult]:
     data = load_params(checkout / paths.PARAMS).data
     remote = data.source != data.watch  # params.yaml is only valid so
-    return [_as_task(step, remote=remote)(step, checkout, state, force=refresh and remote and step == "ingest")
-            for step in STEPS]  # fmt: skip
+    had_pages = (checkout / paths.DATA_DOCS / "index.html").exists()
+    results = [_as_task(step, remote=remote)(step, checkout, state, force=refresh and remote and step == "ingest")
+               for step in STEPS]  # fmt: skip
+    made_pages = all(result.outcome is Outcome.RAN for result in results if result.step in VALIDATIONS)
+    if not (had_pages or made_pages):  # DVC brings reports back, not pages
+        python(checkout, "-c", _BUILD_DATA_DOCS)
+    return results
+
+
+def _write_timings(path: Path, results: list[StepResult]) -> None:
+    timings = {}
+    for result in results:
+        timings[result.step] = {"outcome": result.outcome, "seconds": result.seconds}
+    write_json(path, timings)
 
 
 def _as_task(step: str, *, remote: bool) -> Any:
@@ -119,7 +136,7 @@ def run_step(step: str, checkout: Path, state: Path, *, force: bool = False) -> 
         checkout,
         on_line=logger.info,
         on_progress=ProgressArtifact(step) if step in WATCHED else silent,
-        environment={STATE_VARIABLE: str(state), PREFECT_RUN_VARIABLE: str(flow_run.get_id())},
+        environment={paths.STATE_VARIABLE: str(state), PREFECT_RUN_VARIABLE: str(flow_run.get_id())},
     )
     result = run(force=force)
     if step == "register" and result.outcome is not Outcome.RAN and not _is_registered(checkout):
@@ -138,4 +155,5 @@ def _is_registered(checkout: Path) -> bool:
 
 
 if __name__ == "__main__":
+    keep_records_in_project(Path.cwd())
     admet_pipeline()

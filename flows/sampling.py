@@ -1,21 +1,26 @@
 """Rows from the registered champion, on request."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from flows import keep_records_in_project
 from flows.artifacts import ProgressArtifact
 from tabsyn_core.files import write_parquet
 from tabsyn_core.progress import Progress
 from tasks import paths
 from tasks.params import load_params
 
-OUT = paths.SYNTHETIC.with_name("champion.parquet")
+SAMPLES = paths.STATE / "samples"
+
 _PREVIEW_ROWS, _PREVIEW_COLUMNS = 5, 12
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
 
 
 @flow(name="sample-champion")
@@ -24,7 +29,7 @@ def sample_champion(
     n_rows: int = 1000,
     seed: int = 0,
     num_steps: int | None = None,
-    out: str = OUT.as_posix(),
+    out: str | None = None,
 ) -> str:
     """Write rows of ``models:/<model_name>@champion`` as Parquet; a preview of them is shown as an artifact.
 
@@ -33,7 +38,7 @@ def sample_champion(
         n_rows: How many rows.
         seed: The same seed gives the same rows.
         num_steps: Steps of the diffusion sampler; what the model was registered with by default.
-        out: The Parquet file.
+        out: The Parquet file; ``.admet/samples/<flow run id>.parquet`` by default.
 
     Returns:
         Its path.
@@ -42,15 +47,27 @@ def sample_champion(
         TabsynError: The registry does not answer or has no champion, or ``out`` cannot be written.
     """
     name = model_name or load_params(paths.PARAMS).register_.model_name
-    wanted = {"n_rows": n_rows, "seed": seed, **({"num_steps": num_steps} if num_steps else {})}
-    table = draw(f"models:/{name}@champion", wanted, Path(out))
+    wanted = {"n_rows": n_rows, "seed": seed, **({} if num_steps is None else {"num_steps": num_steps})}
+    file = SAMPLES / f"{flow_run.get_id()}.parquet" if out is None else Path(out)
+    table = draw(f"models:/{name}@champion", wanted, file)
     preview = table.head(_PREVIEW_ROWS).select(table.columns[-_PREVIEW_COLUMNS:])
     note = f"The first {preview.height} of {table.height:,} rows, the last {preview.width} of {table.width} columns"
     create_table_artifact(preview.to_dicts(), "preview", note)
-    return out
+    return str(file)
 
 
-@task(retries=3, retry_delay_seconds=exponential_backoff(backoff_factor=5), cache_policy=NO_CACHE)
+def another_try_can_help(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a draw failed because the registry did not answer, and not because of what was asked of it."""
+    cause = getattr(state.data, "__cause__", None)
+    return cause is not None and getattr(cause, "error_code", None) not in _REFUSALS
+
+
+@task(
+    retries=3,
+    retry_delay_seconds=exponential_backoff(backoff_factor=5),
+    retry_condition_fn=another_try_can_help,
+    cache_policy=NO_CACHE,
+)
 def draw(model_uri: str, wanted: dict[str, int], out: Path) -> pl.DataFrame:
     """Let MLflow load a version and predict, and write what comes.
 
@@ -79,4 +96,5 @@ def draw(model_uri: str, wanted: dict[str, int], out: Path) -> pl.DataFrame:
 
 
 if __name__ == "__main__":
+    keep_records_in_project(Path.cwd())
     sample_champion()

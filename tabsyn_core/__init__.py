@@ -8,3 +8,5 @@ import os
 # Waiting threads sleep instead of spinning: beside any other busy process a training step is three times faster, and
 # on an idle machine none is slower. Read by OpenMP when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# cuBLAS is deterministic only with a workspace of its own; read when CUDA is first used.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -169,8 +169,12 @@ class Codec:
 
 
 def _restore(values: pl.Series, column: ColumnSchema) -> pl.Series:
-    """Give values the dtype the table came with."""
+    """Give values the dtype the table came with, and keep them inside it."""
     dtype = TableSchema((column,)).polars_dtypes()[column.name]
-    if values.dtype == pl.Float64 and dtype.is_integer():
-        values = values.round()
+    if dtype.is_integer():
+        limits = np.iinfo(column.dtype.lower())
+        values = values.round().clip(limits.min, limits.max) if values.dtype == pl.Float64 else values
+        values = values.clip(max(limits.min, -(2**63)), min(limits.max, 2**63 - 1))
+    elif dtype == pl.Float32:
+        values = values.clip(float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
     return values.cast(dtype).alias(column.name)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from tabsyn_core.errors import TabsynError
+
 
 @dataclass(frozen=True, slots=True)
 class VAEConfig:
@@ -28,12 +30,19 @@ class VAEConfig:
     width: int = 16
     num_layers: int = 1
     num_heads: int = 1
-    num_updates: int = 400
+    num_updates: int = 300
     batch_size: int = 128
     learning_rate: float = 2e-3
     beta_max: float = 1e-2
     beta_min: float = 1e-5
     beta_decay: float = 0.7
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        sizes = ("d_token", "width", "num_layers", "num_heads", "num_updates", "batch_size")
+        _check_positive("vae", self, (*sizes, "learning_rate", "beta_max", "beta_min", "beta_decay"))
+        if self.width % self.num_heads:
+            raise TabsynError(f"vae.width is {self.width}; it must be a multiple of vae.num_heads, {self.num_heads}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,19 @@ class DiffusionConfig:
     p_mean: float = -1.2
     p_std: float = 1.4
     whitening: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        names = ("width", "num_blocks", "batch_size", "learning_rate", "sigma_data", "p_std")
+        _check_positive("diffusion", self, names)
+        if not 0 <= self.whitening <= 1:
+            raise TabsynError(f"diffusion.whitening is {self.whitening}; it must lie between 0 and 1.")
+
+
+def _check_positive(section: str, config: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise TabsynError(f"{section}.{name} is {getattr(config, name)}; it must be more than 0.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from safetensors import SafetensorError
 
 from tabsyn_core.errors import TabsynError
 
@@ -31,16 +32,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary = holder / path.name
         yield temporary
         if path.is_dir() and temporary.is_dir():
-            shutil.rmtree(path)
+            path.replace(holder / "old")  # a folder cannot be replaced in one step; a rename is the next shortest
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, pl.exceptions.ComputeError, SafetensorError) as error:  # each writer names a full disk its own way
         raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def _unwritable(path: Path, error: OSError) -> TabsynError:
-    reason = error.strerror or str(error)
+def _unwritable(path: Path, error: Exception) -> TabsynError:
+    reason = getattr(error, "strerror", None) or str(error)
     return TabsynError(f"cannot write {path}: {reason}. Free some space or choose a folder you may write to.")
 
 
@@ -60,8 +61,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TabsynError(f"{path} does not exist; run the step that makes it (dvc repro) first.") from error
-    except json.JSONDecodeError as error:
-        raise TabsynError(f"{path} is not valid JSON (line {error.lineno}): {error.msg}.") from error
+    except OSError as error:
+        raise TabsynError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise TabsynError(f"{path} is not valid JSON: {error}.") from error
 
 
 def write_parquet(path: Path, table: pl.DataFrame) -> None:

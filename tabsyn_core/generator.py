@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -93,10 +95,10 @@ class Generator:
         self.curves = []
         if not self.codec.columns:
             return self
-        with _reproducible(self.config.threads):
+        with _reproducible(self.config.threads), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # initial weights
             encoded = self.codec.encode(table, np.random.default_rng([seed, 0]))
             random = torch.Generator().manual_seed(seed)
-            torch.manual_seed(seed)  # initial weights
             self.vae = self._new_vae().to(device)
             vae, diffusion = self.config.vae, self.config.diffusion
             first = Budget(
@@ -153,7 +155,10 @@ class Generator:
         chunk_size: int = 1000,
         progress: ProgressCallback = silent,
     ) -> Iterator[pl.DataFrame]:
-        """Draw ``n`` rows as frames of at most about ``chunk_size`` rows, in constant memory; see :meth:`sample`."""
+        """Draw ``n`` rows in constant memory, as frames of whole blocks; see :meth:`sample`.
+
+        A frame has at most ``chunk_size`` rows, or one block of 256 if that is more.
+        """
         for name, value, least in (("n", n, 0), ("num_steps", num_steps, 1), ("chunk_size", chunk_size, 1)):
             if value < least:
                 raise TabsynError(f"{name} is {value}; it must be at least {least}.")
@@ -221,8 +226,15 @@ class Generator:
         """Read a generator that :meth:`save` wrote; nothing in it is executed.
 
         Raises:
-            TabsynError: The folder is not a generator, or was written by a later version.
+            TabsynError: The folder is not a generator, is damaged, or was written by a later version.
         """
+        try:
+            return cls._load(path)
+        except (KeyError, TypeError, FileNotFoundError, RuntimeError, SafetensorError) as error:
+            raise TabsynError(f"{path} is not a complete generator ({error}); fit or restore it again.") from error
+
+    @classmethod
+    def _load(cls, path: Path) -> "Generator":
         about = read_json(path / "config.json")
         version = about["format_version"]
         if version > FORMAT_VERSION:
@@ -353,14 +365,18 @@ def _mixed_precision(device: torch.device) -> Iterator[None]:
 @contextmanager
 def _reproducible(threads: int) -> Iterator[None]:
     """A fixed number of threads and deterministic kernels, as they were afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(mode=True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+    with _SETTINGS:  # they belong to the process: a server that samples in two threads takes turns
+        before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(mode=True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.use_deterministic_algorithms(before[1])
+
+
+_SETTINGS = RLock()
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -147,6 +147,9 @@ def _infer_column(
         row = int(np.flatnonzero(np.isinf(numbers))[0])
         raise TabsynError(f"column '{values.name}' is infinite in row {row}; make it missing or use its logarithm.")
     whole = bool(np.all(present == np.round(present)) and np.all(np.abs(present) < 2**53))
+    if kind is Kind.INTEGER and not whole:
+        value = present[present != np.round(present)][:1]
+        raise TabsynError(f"column '{values.name}' was declared integer but holds {value}; declare it numeric.")
     kind = kind or (Kind.INTEGER if whole and present.size else Kind.NUMERIC)
     nullable = present.size < numbers.size
     if kind is Kind.CATEGORICAL:

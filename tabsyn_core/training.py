@@ -80,7 +80,7 @@ def train(
     run = _Run.start(network, budget, generator, memory, Curve(phase))
     if budget.checkpoint is not None and budget.checkpoint.exists():
         run.resume(budget.checkpoint)
-    while run.done < budget.num_updates and not (budget.deadline and time.monotonic() > budget.deadline):
+    while run.done < budget.num_updates and not run.stopped:
         for group in run.optimizer.param_groups:
             group["lr"] = budget.learning_rate * _schedule(run.done, budget.num_updates)
         loss = step(memory)
@@ -91,11 +91,12 @@ def train(
         run.follow(budget.ema_halflife)
         run.done += 1
         finished = run.done == budget.num_updates
+        run.stopped = budget.deadline is not None and time.monotonic() > budget.deadline
         if run.done % _REPORT_EVERY == 0 or finished:
             run.curve.updates.append(run.done)
             run.curve.losses.append(loss.item())
             progress(Progress(run.done, budget.num_updates, "updates", phase, {"loss": loss.item()}))
-        if budget.checkpoint is not None and (run.done % budget.checkpoint_every == 0 or finished):
+        if budget.checkpoint is not None and (run.done % budget.checkpoint_every == 0 or finished or run.stopped):
             run.write(budget.checkpoint)
     with torch.no_grad():
         for name, weight in run.weights.items():
@@ -114,6 +115,7 @@ class _Run:
     memory: dict[str, float]
     curve: Curve
     done: int = 0
+    stopped: bool = False  # at its deadline: a later run must not train on where the next phase has begun
 
     @classmethod
     def start(
@@ -139,11 +141,11 @@ class _Run:
     def write(self, path: Path) -> None:
         tensors = {"generator": self.generator.get_state()}
         for name, weight in self.weights.items():
-            moments = self.optimizer.state[weight]
             tensors[f"weight.{name}"] = weight.detach()
             tensors[f"average.{name}"] = self.average[name]
-            tensors[f"first.{name}"], tensors[f"second.{name}"] = moments["exp_avg"], moments["exp_avg_sq"]
-        state = {"done": self.done, "memory": self.memory, **vars(self.curve)}
+            if moments := self.optimizer.state.get(weight):  # none for a weight the loss does not depend on
+                tensors[f"first.{name}"], tensors[f"second.{name}"] = moments["exp_avg"], moments["exp_avg_sq"]
+        state = {"done": self.done, "stopped": self.stopped, "memory": self.memory, **vars(self.curve)}
         with atomic_path(path) as temporary:
             save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, temporary, {"state": json.dumps(state)})
 
@@ -155,12 +157,13 @@ class _Run:
             for name, weight in self.weights.items():
                 weight.copy_(stored.get_tensor(f"weight.{name}"))
                 self.average[name].copy_(stored.get_tensor(f"average.{name}"))
-                self.optimizer.state[weight] = {
-                    "step": torch.tensor(float(state["done"])),
-                    "exp_avg": stored.get_tensor(f"first.{name}").to(weight.device),
-                    "exp_avg_sq": stored.get_tensor(f"second.{name}").to(weight.device),
-                }
-        self.done = state["done"]
+                if f"first.{name}" in stored.keys():  # noqa: SIM118  # safetensors' handle is no mapping
+                    self.optimizer.state[weight] = {
+                        "step": torch.tensor(float(state["done"])),
+                        "exp_avg": stored.get_tensor(f"first.{name}").to(weight.device),
+                        "exp_avg_sq": stored.get_tensor(f"second.{name}").to(weight.device),
+                    }
+        self.done, self.stopped = state["done"], state["stopped"]
         self.memory.update(state["memory"])
         self.curve.updates[:], self.curve.losses[:] = state["updates"], state["losses"]
 

@@ -1,6 +1,7 @@
 """Step 1: from any table of molecules to one row a molecule; whatever is set apart is listed with its reason."""
 
 import math
+import os
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -25,9 +26,6 @@ from tasks.stage import ProgressReporter, run_stage
 
 MISSING_TOKENS = frozenset({"", "NA", "NaN", "nan", "null", "NULL"})
 """Texts that mean a gap; spaces around a value do not count."""
-
-TDC_CACHE = paths.STATE / "tdc"
-"""Where ``tdc:<name>`` is kept, as ``<name>.tab``; a file put there is used without PyTDC."""
 
 _SOURCE_COLUMNS = {"source_file": pl.String, "source_line": pl.Int64, "source_id": pl.String}
 _REJECTED_COLUMNS = {
@@ -58,7 +56,7 @@ def ingest(
     molecules: Path,
     rejected: Path,
     summary: Path,
-    tdc_cache: Path = TDC_CACHE,
+    tdc_cache: Path,
     workers: int = 0,
     progress: ProgressCallback = silent,
 ) -> dict[str, Any]:
@@ -73,9 +71,9 @@ def ingest(
     Args:
         data: The ``data`` section of the params.
         molecules: Written: one row a molecule.
-        rejected: Written: one row a record that was rejected, or merged into an earlier one.
+        rejected: Written: one row a record that was rejected, or merged into an earlier one; also when too many were.
         summary: Written: counts, reasons, disagreements and warnings, as JSON.
-        tdc_cache: Where ``tdc:`` data sets are kept.
+        tdc_cache: Where ``tdc:<name>`` is kept, as ``<name>.tab``; a file put there is used without PyTDC.
         workers: Processes; 0 is one a core. The result does not depend on it.
         progress: Told the number of molecules standardised.
 
@@ -96,8 +94,9 @@ def ingest(
     )
     _check_columns(source, columns, data)
     entries, rejections = _sort_out(source, columns, data, workers, progress)
-    _check_share(source, rejections, len(entries), data.max_rejected_share)
     rows, merged, disagreements = _merge(entries, columns)
+    write_parquet(rejected, _rejected_table(source, rejections, merged, data))
+    _check_share(source, rejections, len(entries), data.max_rejected_share, rejected)
     result = {
         "records": len(source.records),
         "molecules": len(rows),
@@ -108,7 +107,6 @@ def ingest(
         "warnings": _constant_warnings(rows, columns),
     }
     write_parquet(molecules, _molecule_table(source, rows, columns, data.id_column))
-    write_parquet(rejected, _rejected_table(source, rejections, merged, data))
     write_json(summary, result)
     return result
 
@@ -205,7 +203,9 @@ def _parse(text: str, column: ColumnParams) -> Value | Rejection:
     return int(exact)
 
 
-def _check_share(source: Source, rejections: Sequence[tuple[Record, Rejection]], kept: int, allowed: float) -> None:
+def _check_share(
+    source: Source, rejections: Sequence[tuple[Record, Rejection]], kept: int, allowed: float, listed_in: Path
+) -> None:
     if kept and len(rejections) <= allowed * len(source.records):
         return
     commonest = Counter(reason.kind for _, reason in rejections).most_common(3)
@@ -216,7 +216,7 @@ def _check_share(source: Source, rejections: Sequence[tuple[Record, Rejection]],
     raise TabsynError(
         f"{source.name}: {len(rejections)} of {len(source.records)} records were rejected, and no more than "
         f"{allowed:.0%} may be (data.max_rejected_share). The commonest reasons:\n{listed}\n"
-        "Check data.smiles_column and the kinds of the columns."
+        f"{listed_in} lists every one. Check data.smiles_column and the kinds of the columns."
     )
 
 
@@ -328,6 +328,7 @@ def _run(params: Params, reporter: ProgressReporter) -> str:
         molecules=paths.MOLECULES,
         rejected=paths.REJECTED,
         summary=paths.INGEST_SUMMARY,
+        tdc_cache=Path(os.environ.get(paths.STATE_VARIABLE, paths.STATE)) / "tdc",
         workers=params.featurize.workers,
         progress=reporter,
     )

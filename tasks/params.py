@@ -1,6 +1,7 @@
 """``params.yaml`` as types: a misspelt key or a wrong type is an error that names the nearest valid one."""
 
 import difflib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tabsyn_core.config import DiffusionConfig, VAEConfig
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.schema import Kind
+from tasks.provenance import redact
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -45,7 +47,7 @@ class DataParams(_Strict):
     keep: tuple[ColumnParams, ...] = ()
     targets: tuple[ColumnParams, ...] = Field(min_length=1)
     standardize: StandardizeParams = StandardizeParams()
-    max_smiles_length: Count = 1000
+    max_smiles_length: Count = 400
     max_rejected_share: Share = 0.5
 
     @model_validator(mode="after")
@@ -88,6 +90,7 @@ class TrainParams(_Strict):
 
     num_updates: Count = 1500
     threads: Count = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     vae: VAEConfig = VAEConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     checkpoint_every: Count = 100
@@ -109,11 +112,16 @@ class EvaluateParams(_Strict):
 
 
 class GateParams(_Strict):
-    """What a version must reach to become ``@champion``; figures are dotted paths into ``metrics.json``."""
+    """What a version must reach to become ``@champion``; figures are dotted paths into ``metrics.json``.
+
+    ``max`` and ``min`` are limits; the other two are margins beside the present champion's figure: ``at_most`` for
+    figures of which less is better, ``at_least`` for those of which more is better.
+    """
 
     max: dict[str, float] = {}
     min: dict[str, float] = {}
-    not_worse_than_champion: dict[str, float] = {}
+    at_most_champion_plus: dict[str, float] = {}
+    at_least_champion_minus: dict[str, float] = {}
 
 
 class RegisterParams(_Strict):
@@ -149,12 +157,19 @@ def load_params(path: Path) -> Params:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TabsynError(f"{path} does not exist; run from the project's root.") from error
+    except UnicodeDecodeError as error:
+        raise TabsynError(
+            f"{path} is not UTF-8 (byte {error.start}: {error.reason}); save it in that encoding."
+        ) from error
     except yaml.YAMLError as error:
         raise TabsynError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(content, dict):
         raise TabsynError(f"{path} must hold keys and values; it holds {type(content).__name__}.")
     try:
-        return Params.model_validate(content)
+        # As JSON, because strictness there still lets a list be a tuple and a word be a member of an enumeration.
+        return Params.model_validate_json(json.dumps(content, default=str), strict=True)
+    except TabsynError as error:
+        raise TabsynError(f"{path}: {error}") from error
     except ValidationError as error:
         faults = "\n".join(f"  {_explain(fault)}" for fault in error.errors())
         raise TabsynError(f"{path} has {error.error_count()} fault(s):\n{faults}") from None
@@ -166,7 +181,9 @@ def _explain(fault: Any) -> str:
         valid = _keys_at(fault["loc"][:-1])
         nearest = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0)
         return f"{key}: no such key; did you mean {'.'.join([*map(str, fault['loc'][:-1]), *nearest])}?"
-    found = "" if fault["type"] == "missing" else f" (found {fault['input']!r})"
+    # A whole section is no help to the reader, and data.source in it may hold a password.
+    shown = fault["type"] != "missing" and not isinstance(fault["input"], dict | BaseModel)
+    found = f" (found {redact(repr(fault['input']))})" if shown else ""
     return f"{key}: {fault['msg'].removeprefix('Value error, ')}{found}"
 
 

@@ -35,3 +35,6 @@ REGISTRATION = Path("reports/registration.json")
 
 STATE = Path(".admet")
 """Ignored by git and DVC: checkpoints, worktrees of scheduled runs, step timings."""
+
+STATE_VARIABLE = "ADMET_TABSYN_STATE_DIR"
+"""A flow names the main checkout's state folder here, absolute: checkpoints outlive a scheduled run's checkout."""

@@ -24,8 +24,13 @@ PREFECT_RUN_VARIABLE = "ADMET_TABSYN_PREFECT_RUN_ID"
 
 ABSENT = "absent"
 
-_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET_IN_QUERY = re.compile(r"(?i)([?&][^=&#\s]*(?:key|token|secret|password|credential|sig)[^=&#\s]*=)[^&#\s'\"]+")
+_CODE = ("tabsyn_core", "tasks", "flows")
+"""Where a file that git does not know can change what a run does."""
+
+_USER_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
+_SECRET_IN_QUERY = re.compile(
+    r"(?i)([?&][^=&#\s]*(?:key|token|secret|pass|pwd|auth|credential|sig)[^=&#\s]*=)[^&#\s'\"]+"
+)
 
 
 def provenance(checkout: Path, source: Path) -> dict[str, str]:
@@ -45,14 +50,19 @@ def provenance(checkout: Path, source: Path) -> dict[str, str]:
     flow_run = os.environ.get(PREFECT_RUN_VARIABLE)
     return {
         **git_tags(checkout),
-        **{f"dvc.md5.{path}": md5 for path, md5 in hashes.items()},
+        **{md5_tag(path): md5 for path, md5 in hashes.items()},
         **({"dvc.not_in_lock": ", ".join(unlocked)} if unlocked else {}),
         **({"prefect.flow_run_id": flow_run} if flow_run else {}),
     }
 
 
+def md5_tag(path: Path | str) -> str:
+    """The tag that holds a file's hash."""
+    return f"dvc.md5.{Path(path).as_posix()}"
+
+
 def git_tags(checkout: Path) -> dict[str, str]:
-    """The revision, and whether tracked files differ from it.
+    """The revision, and whether tracked files differ from it or untracked ones stand among the code.
 
     ``dvc.lock`` does not count: a run rewrites it, and it is logged beside the tags.
     """
@@ -60,7 +70,10 @@ def git_tags(checkout: Path) -> dict[str, str]:
     if revision is None:
         return {"git.revision": ABSENT}
     changes = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){LOCK}")
-    return {"git.revision": revision, "git.dirty": "true" if changes else "false"}
+    unknown = _git(
+        checkout, "ls-files", "--others", "--exclude-standard", "--", *(f"{folder}/*.py" for folder in _CODE)
+    )
+    return {"git.revision": revision, "git.dirty": "true" if changes or unknown else "false"}
 
 
 def project_root(checkout: Path) -> Path:

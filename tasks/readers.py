@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 import fsspec
 import polars as pl
@@ -24,6 +23,7 @@ from rdkit import Chem, rdBase
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import atomic_path
+from tasks.provenance import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,8 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def _public_name(source: str) -> str:
-    """The source without user, password and query, for these do not belong into files and messages."""
-    if "://" not in source:
-        return source
-    parts = urlsplit(source)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    """The source without credentials and query, for these do not belong into files and messages."""
+    return re.split(r"[?#]", redact(source), maxsplit=1)[0] if "://" in source else source
 
 
 def _reader(name: str) -> Callable[[_Input], Source]:
@@ -150,9 +147,12 @@ def _content(source: str, name: str) -> bytes:
         with fsspec.open(source, "rb") as file:
             content: bytes = file.read()
     except FileNotFoundError as error:
-        raise TabsynError(f"{name} does not exist; check data.source in params.yaml.") from error
+        # fsspec says of a URL that it is not found whatever the server answered
+        what = "does not exist or may not be read" if "://" in source else "does not exist"
+        raise TabsynError(f"{name} {what}; check data.source in params.yaml.") from error
     except Exception as error:  # each of fsspec's file systems raises errors of its own
-        raise TabsynError(f"{name} cannot be read: {type(error).__name__}: {error}.") from error
+        reason = redact(str(error).replace(source, name))
+        raise TabsynError(f"{name} cannot be read: {type(error).__name__}: {reason}.") from error
     try:
         return gzip.decompress(content) if content.startswith(b"\x1f\x8b") or name.lower().endswith(".gz") else content
     except (OSError, EOFError, zlib.error) as error:

@@ -1,6 +1,5 @@
 """Log a run to MLflow, register its generator, and let the gate decide on ``@champion``."""
 
-import difflib
 import hashlib
 import json
 import re
@@ -21,11 +20,13 @@ import tabsyn_core
 from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import read_json, read_parquet, write_json
+from tasks.gate import Figures, figure, figures_named, flatten_figures, refusals
 from tasks.params import GateParams, Params
 from tasks.paths import (
     DISTRIBUTIONS,
     DISTRIBUTIONS_PAGE,
     GENERATOR,
+    HOLDOUT,
     METRICS,
     PARAMS,
     PLOTS,
@@ -35,7 +36,7 @@ from tasks.paths import (
     TRAIN,
     TRAINING_CURVE,
 )
-from tasks.provenance import LOCK, PIPELINE, dvc_md5, origin_url, provenance, redact
+from tasks.provenance import ABSENT, LOCK, PIPELINE, dvc_md5, md5_tag, origin_url, provenance, redact
 from tasks.registry import (
     CHALLENGER,
     CHAMPION,
@@ -66,8 +67,6 @@ REQUIREMENTS = (
 )
 """What ``generator_pyfunc.py`` and the parts of ``tabsyn_core`` that it loads import."""
 
-Figures = Mapping[str, float | None]
-
 _MODEL_CODE = Path(__file__).with_name("generator_pyfunc.py")
 _DEFAULT_ROWS = 100
 
@@ -92,6 +91,7 @@ class Outcome:
         reused: Whether that version was there already.
         champion: Whether it is now ``@champion``.
         refused: The gate's lines that did not hold, in words.
+        passed_over: Why the lines that compare with the champion did not count, in words; empty if they did.
         tracking_uri: The registry, without credentials.
     """
 
@@ -102,12 +102,14 @@ class Outcome:
     reused: bool
     champion: bool
     refused: tuple[str, ...]
+    passed_over: str
     tracking_uri: str
 
     def __str__(self) -> str:
         state = "unchanged, version" if self.reused else "registered version"
         verdict = "is the champion" if self.champion else "not promoted: " + "; ".join(self.refused)
-        return f"{self.model_name}: {state} {self.version} (challenger), {verdict}"
+        note = f" ({self.passed_over})" if self.passed_over else ""
+        return f"{self.model_name}: {state} {self.version} (challenger), {verdict}{note}"
 
 
 def register(checkout: Path, params: Params) -> Outcome:
@@ -134,7 +136,7 @@ def register(checkout: Path, params: Params) -> Outcome:
         client = connect(checkout)
         found = _version_with(client, name, registration[DIGEST_TAG])
         version = found or _register_new(client, checkout, params, figures, registration[DIGEST_TAG])
-        champion, refused = _decide(client, version, gate, figures)
+        champion, refused, passed_over = _decide(client, version, gate, figures)
     write_json(checkout / REGISTRATION, registration)
     outcome = Outcome(
         model_name=name,
@@ -144,6 +146,7 @@ def register(checkout: Path, params: Params) -> Outcome:
         reused=found is not None,
         champion=champion,
         refused=tuple(refused),
+        passed_over=passed_over,
         tracking_uri=redact(uri),
     )
     write_json(checkout / OUTCOME, asdict(outcome))
@@ -186,50 +189,8 @@ def registration_of(checkout: Path, model_name: str, gate: GateParams, figures: 
         "code_md5": _code_md5(),
     }
     digest = hashlib.sha256(json.dumps({"model_name": model_name, **parts}, sort_keys=True).encode()).hexdigest()
-    used = {
-        figure: _figure(figures, figure) for figure in sorted({*gate.max, *gate.min, *gate.not_worse_than_champion})
-    }
+    used = {name: figure(figures, name) for name in figures_named(gate)}
     return {"model_name": model_name, DIGEST_TAG: digest, **parts, "gate": gate.model_dump(), "figures": used}
-
-
-def refusals(gate: GateParams, figures: Figures, champion: Figures | None) -> Iterator[str]:
-    """Each line of the gate that does not hold, in words.
-
-    Args:
-        gate: The written gate.
-        figures: The candidate's figures by dotted name; one that could not be computed (``None``) passes no line.
-        champion: The present champion's figures, or ``None`` if there is none: then only the absolute lines count.
-
-    Raises:
-        TabsynError: The gate names a figure that the candidate does not have.
-    """
-    for name, most in gate.max.items():
-        figure = _figure(figures, name)
-        if figure is None or not figure <= most:
-            yield f"{name} is {_shown(figure)} above the {most:.4g} allowed"
-    for name, least in gate.min.items():
-        figure = _figure(figures, name)
-        if figure is None or not figure >= least:
-            yield f"{name} is {_shown(figure)} below the {least:.4g} required"
-    if champion is None:
-        return
-    for name, slack in gate.not_worse_than_champion.items():
-        figure, rival = _figure(figures, name), champion.get(name)
-        if rival is None:
-            yield f"{name} cannot be compared: the champion's run has no such figure"
-        elif figure is None or not figure <= rival + slack:
-            yield f"{name} is {_shown(figure)} above the champion's {rival:.4g} + {slack:.4g}"
-
-
-def flatten_figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
-    """Nested figures by dotted name; ``None`` is a figure that could not be computed, text is no figure."""
-    flat: dict[str, float | None] = {}
-    for key, value in metrics.items():
-        if isinstance(value, Mapping):
-            flat |= flatten_figures(value, f"{prefix}{key}.")
-        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _register_new(
@@ -254,29 +215,53 @@ def _register_new(
 
 def _decide(
     client: mlflow.MlflowClient, version: ModelVersion, gate: GateParams, figures: Figures
-) -> tuple[bool, list[str]]:
-    """Set the aliases and write the verdict on the version; whether it is the champion, and what spoke against it."""
+) -> tuple[bool, list[str], str]:
+    """Set the aliases and write the verdict on the version.
+
+    Returns:
+        Whether it is the champion, what spoke against it, and why it was not compared with the champion, if it was not.
+    """
     client.set_registered_model_alias(version.name, CHALLENGER, version.version)
-    present = client.get_registered_model(version.name).aliases.get(CHAMPION)
-    if present is not None and int(present) == int(version.version):
-        return True, []
-    refused = list(refusals(gate, figures, _champions_figures(client, version.name, present, gate)))
+    champion = _champion(client, version.name)
+    if champion is not None and int(champion.version) == int(version.version):
+        return True, [], ""
+    comparable = champion is not None and _same_holdout(version, champion)
+    rival = _logged_figures(client, champion, gate) if champion is not None and comparable else None
+    refused = list(refusals(gate, figures, rival))
     if not refused:
         client.set_registered_model_alias(version.name, CHAMPION, version.version)
-    against = f"version {present}" if present else "no champion"
-    verdict = f"refused against {against}: " + "; ".join(refused) if refused else f"passed against {against}"
-    client.set_model_version_tag(version.name, version.version, "gate", "refused" if refused else "passed")
-    client.set_model_version_tag(version.name, version.version, "gate.refused", "; ".join(refused) or "nothing")
-    client.update_model_version(version.name, version.version, f"Gate {verdict}.")
-    return not refused, refused
+    against = f"version {champion.version}" if champion is not None else "no champion"
+    passed_over = "" if champion is None or comparable else f"not comparable with {against}: another {HOLDOUT}"
+    _write_verdict(client, version, against, refused, passed_over)
+    return not refused, refused, passed_over
 
 
-def _champions_figures(client: mlflow.MlflowClient, name: str, version: Any, gate: GateParams) -> Figures | None:
-    """What the gate compares with, from the metrics of the champion's run; ``None`` without a champion."""
-    if version is None:
-        return None
-    logged = client.get_run(str(client.get_model_version(name, str(version)).run_id)).data.metrics
-    return {figure: logged.get(_metric_key(figure)) for figure in gate.not_worse_than_champion}
+def _write_verdict(
+    client: mlflow.MlflowClient, version: ModelVersion, against: str, refused: list[str], passed_over: str
+) -> None:
+    verdict = f"refused against {against}: {'; '.join(refused)}" if refused else f"passed against {against}"
+    tags = {"gate": "refused" if refused else "passed", "gate.refused": "; ".join(refused) or "nothing"}
+    for name, value in {**tags, "gate.passed_over": passed_over or "nothing"}.items():
+        client.set_model_version_tag(version.name, version.version, name, value)
+    description = ". ".join(filter(None, [f"Gate {verdict}", passed_over.capitalize()]))
+    client.update_model_version(version.name, version.version, f"{description}.")
+
+
+def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
+    number = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if number is None else client.get_model_version(name, str(number))
+
+
+def _same_holdout(one: ModelVersion, other: ModelVersion) -> bool:
+    """Whether both were judged on the same rows: figures from different hold-outs differ by chance alone."""
+    md5s = {version.tags.get(md5_tag(HOLDOUT), ABSENT) for version in (one, other)}
+    return len(md5s) == 1 and ABSENT not in md5s
+
+
+def _logged_figures(client: mlflow.MlflowClient, version: ModelVersion, gate: GateParams) -> Figures:
+    """What the gate compares with, from the metrics of the version's run."""
+    logged = client.get_run(str(version.run_id)).data.metrics
+    return {name: logged.get(_metric_key(name)) for name in figures_named(gate)}
 
 
 def _version_with(client: mlflow.MlflowClient, name: str, digest: str) -> ModelVersion | None:
@@ -361,17 +346,6 @@ def _flat_params(content: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 def _metric_key(name: str) -> str:
     """``name`` with characters that MLflow refuses in a key (and ``/``, which makes folders) as ``_<hex>_``."""
     return re.sub(r"[^\w\-. :]", lambda found: f"_{ord(found[0]):x}_", name)
-
-
-def _figure(figures: Figures, name: str) -> float | None:
-    if name not in figures:
-        nearest = difflib.get_close_matches(name, figures, n=1, cutoff=0)
-        raise TabsynError(f"register.gate: {METRICS} has no figure '{name}'; did you mean '{''.join(nearest)}'?")
-    return figures[name]
-
-
-def _shown(figure: float | None) -> str:
-    return f"not known ({METRICS} says why) and counts as" if figure is None else f"{figure:.4g},"
 
 
 def _md5(path: Path) -> str:

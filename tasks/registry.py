@@ -80,11 +80,17 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 
 @contextmanager
 def registry_errors(uri: str) -> Iterator[None]:
-    """Tell a user what MLflow could not do, without its traceback and without the credentials in ``uri``."""
+    """Tell a user what MLflow could not do, without its traceback and without the credentials in ``uri``.
+
+    A value that MLflow refuses says so itself: the registry is well then.
+    """
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError) as error:
-        reason = redact(str(error)).strip().splitlines()[0]
+        message = redact(str(error)).strip() or type(error).__name__
+        if isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE":
+            raise TabsynError(message) from error
+        reason = message.splitlines()[0]
         raise TabsynError(
             f"the MLflow registry at {redact(uri)} failed: {reason}. See that it runs (make serve-mlflow starts one) "
             "and that MLFLOW_TRACKING_URI is right; unset it to use mlflow.db in the project."

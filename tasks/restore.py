@@ -11,7 +11,7 @@ import mlflow
 
 from tabsyn_core.errors import TabsynError
 from tasks.paths import GENERATOR, PARAMS
-from tasks.provenance import DATASET, LOCK, PIPELINE, locked_hashes, md5_or_absent
+from tasks.provenance import DATASET, LOCK, PIPELINE, locked_hashes, md5_or_absent, md5_tag
 from tasks.register import PIPELINE_FOLDER
 from tasks.registry import connect, registry_errors, tracking_uri, version_of
 
@@ -52,7 +52,7 @@ def restore(model_uri: str, out: Path, checkout: Path = Path()) -> list[Path]:
             )
         _check_out(project, targets)
         for path in targets:
-            _check_content(project / path, version.tags.get(f"dvc.md5.{path.as_posix()}"), model_uri)
+            _check_content(project / path, version.tags.get(md5_tag(path)), model_uri)
         return [_move(project / path, out / path) for path in targets]
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-import platform
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
+import torch
 
+import tabsyn_core
 from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.distributions import load_distributions
@@ -19,9 +20,6 @@ from tabsyn_core.training import Curve
 from tasks import paths
 from tasks.params import Params, TrainParams
 from tasks.stage import ProgressReporter, run_stage
-
-STATE_VARIABLE = "ADMET_TABSYN_STATE_DIR"
-"""A flow that runs in a worktree of its own names the shared state folder here, so that a retry finds checkpoints."""
 
 
 def train_generator(
@@ -55,9 +53,9 @@ def train_generator(
         TabsynError: A file cannot be read or written.
     """
     schema, fitted = load_distributions(distributions)
-    config = GeneratorConfig(params.vae, params.diffusion, params.num_updates, params.threads)
+    config = GeneratorConfig(params.vae, params.diffusion, params.num_updates, params.threads, params.device)
     checkpoint = state / "checkpoints" / _fingerprint([train, distributions], config, seed)
-    resumed = checkpoint.exists()
+    resumed = any(checkpoint.glob("*.safetensors"))
     generator = Generator(config).fit(
         read_parquet(train).drop(IDENTIFIERS, strict=False),
         seed=seed,
@@ -85,8 +83,11 @@ def _forget(checkpoint: Path) -> None:
 
 
 def _fingerprint(files: list[Path], config: GeneratorConfig, seed: int) -> str:
-    digest = hashlib.sha256(repr((FORMAT_VERSION, asdict(config), seed, platform.machine())).encode())
-    for file in files:
+    """A digest of the data, the settings, the code and the machine's way to compute."""
+    settings = (FORMAT_VERSION, asdict(config), seed, torch.__version__, torch.cuda.is_available())
+    digest = hashlib.sha256(repr(settings).encode())
+    code = sorted(Path(tabsyn_core.__file__).parent.rglob("*.py"))
+    for file in [*files, *code]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -108,7 +109,7 @@ def _run(params: Params, reporter: ProgressReporter) -> str:
         paths.TRAINING_CURVE,
         params=params.train,
         seed=params.seed,
-        state=Path(os.environ.get(STATE_VARIABLE, paths.STATE)),
+        state=Path(os.environ.get(paths.STATE_VARIABLE, paths.STATE)),
         progress=reporter,
     )
 

@@ -31,6 +31,7 @@ SMALL = {
     "sample.num_steps": 5,
     "evaluate.c2st_folds": 2,
     "register.model_name": "small",
+    "register.gate.max": {"c2st.lightgbm": 1.0},
 }
 """What differs from ``params.yaml``, so that the whole pipeline takes seconds a step."""
 

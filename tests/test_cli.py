@@ -201,6 +201,14 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(monkeypatch):
 
 
 @pytest.mark.usefixtures("empty")
+def test_doctor_shows_no_password_of_the_source():
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["data"] |= {"source": "https://me:hunter2@example.org/a.csv", "watch": "data/raw"}
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    assert found(data=Verdict.NOTE)["data"].found == "https://***@example.org/a.csv is read when ingest runs"
+
+
+@pytest.mark.usefixtures("empty")
 def test_doctor_misses_data_that_is_not_there():
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     assert "data/raw/solubility.csv" in found(data=Verdict.BAD)["data"].found

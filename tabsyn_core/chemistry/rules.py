@@ -47,11 +47,6 @@ class Rule:
         """The columns the rule speaks of, each once, in the order of the equation."""
         return tuple(dict.fromkeys(self.gap.meta.root_names()))
 
-    @property
-    def bounds_one_column(self) -> bool:
-        """Whether it only says what values one column may take: a count, a range."""
-        return len(self.columns) == 1
-
     def applies_to(self, columns: Iterable[str]) -> bool:
         """Whether every column of the rule is among ``columns``."""
         return set(self.columns) <= set(columns)

@@ -37,7 +37,7 @@ def map_molecules(
     Args:
         function: A module-level function or a ``partial`` of one, so that other processes can import it.
         items: One entry a molecule.
-        workers: Processes; 0 is one a core. A short list is done in this process.
+        workers: Processes; 0 is one for each core this process may use. A short list is done in this process.
         phase: Named in the progress reports, which count molecules.
         progress: Called after every chunk.
 
@@ -46,11 +46,18 @@ def map_molecules(
     """
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     results: list[Result] = []
-    with _mapper(workers or os.cpu_count() or 1, len(items)) as mapper:
+    with _mapper(workers or _usable_cores(), len(items)) as mapper:
         for done in mapper(partial(_apply, function), chunks):
             results.extend(done)
             progress(Progress(done=len(results), total=len(items), unit="molecules", phase=phase))
     return results
+
+
+def _usable_cores() -> int:
+    """The cores this process may use: a container or a batch system often gives it fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from flows.checkout import KEEP_DAYS, isolated_checkout, run_folder
-from flows.stage import Outcome, reproduce
+from flows.checkout import KEEP_DAYS, TABLES, isolated_checkout, newest_results, run_folder
+from flows.dvc_step import Outcome, reproduce
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.progress import silent
 
@@ -64,6 +64,45 @@ def test_after_a_failure_the_same_run_continues_where_it_was(project: Project) -
     with isolated_checkout(project.root, "retried", {}) as checkout:
         assert (checkout / "half-done").exists()
     assert worktrees(project) == 0
+
+
+def test_a_retry_redoes_a_checkout_that_was_not_completed(project: Project) -> None:
+    lock = project.root / "dvc.lock"
+    good = lock.read_text()
+    lock.write_text("stages: [\n")
+    project.commit()
+    with pytest.raises(TabsynError, match="dvc"), isolated_checkout(project.root, "broken", {}):
+        pytest.fail("a checkout without its files was handed out")
+    lock.write_text(good)
+    project.commit()
+    with isolated_checkout(project.root, "broken", {}) as checkout:
+        assert (checkout / "data/interim/molecules.parquet").exists()
+    assert worktrees(project) == 0
+
+
+def test_results_of_a_run_that_finishes_twice_replace_the_first(project: Project) -> None:
+    for text in ("first", "second"):
+        with isolated_checkout(project.root, "twice", {}) as checkout:
+            (checkout / "reports").mkdir(exist_ok=True)
+            (checkout / "reports/report.html").write_text(text)
+    kept = run_folder(project.root, "twice") / "reports"
+    assert not (kept / "reports").exists()
+    assert (kept / "report.html").read_text() == "second"
+
+
+def test_the_newest_figures_are_a_scheduled_runs_or_the_projects_own(tmp_path: Path) -> None:
+    with pytest.raises(TabsynError, match="evaluated"):
+        newest_results(tmp_path)
+    run, failed = run_folder(tmp_path, "a"), run_folder(tmp_path, "b")
+    own_tables, runs_tables = [tmp_path / table for table in TABLES], [run / table.name for table in TABLES]
+    figures = {folder: folder / "reports/metrics.json" for folder in (tmp_path, run, failed)}
+    for path in (*figures.values(), *own_tables, *runs_tables):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    os.utime(figures[tmp_path], (1000, 1000))
+    assert newest_results(tmp_path) == (run, runs_tables), "and the run that left no tables is passed over"
+    os.utime(figures[run], (500, 500))
+    assert newest_results(tmp_path) == (tmp_path, own_tables)
 
 
 @pytest.mark.parametrize(

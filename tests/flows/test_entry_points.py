@@ -3,12 +3,26 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from project import Project
+from project import ROOT, Project, clean_environment
 
 TABLE = "data/synthetic/synthetic.parquet"
 FLOW = ["python", "-m", "flows.pipeline"]
+
+
+def test_a_program_keeps_prefects_records_in_the_project_and_an_import_makes_nothing(tmp_path: Path) -> None:
+    project = Project(tmp_path, {**clean_environment(ROOT), "HOME": str(tmp_path / "home")})
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    imports = "from pathlib import Path; import flows.pipeline; from prefect.settings import get_current_settings; "
+    ask = "print(get_current_settings().home)"
+    said = project.run("python", "-c", imports + ask).stdout
+    assert said.split() == [str(tmp_path / "home/.prefect")]
+    assert not (tmp_path / ".admet").exists()
+    said = project.run("python", "-c", imports + "flows.keep_records_in_project(Path.cwd()); " + ask).stdout
+    assert said.split() == [str(tmp_path / ".admet/prefect")]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from project import POOL, Project, running, wait_for
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from flows.checkout import newest_results
+
 STAGES = {
     "ingest", "featurize", "validate", "split", "fit_distributions",
     "train", "sample", "validate_synthetic", "evaluate", "register",
@@ -86,13 +88,20 @@ def test_after_dvc_repro_a_flow_run_recomputes_nothing_and_says_so(deployed: Pro
     assert api.finish(run) == "COMPLETED", api.logs(run)
     assert api.tasks(run) == dict.fromkeys(STAGES, "COMPLETED")
     artifacts = api.artifacts(run)
-    assert {"run-summary", "figures", "report"} <= artifacts.keys()
+    assert {"run-summary", "figures", "report", "data-docs"} <= artifacts.keys()
     assert "Nothing changed" in artifacts["run-summary"]["data"]
     assert "Running stage" not in api.logs(run)
     assert "c2st.lightgbm" in str(artifacts["figures"]["data"])
-    page = artifacts["report"]["data"]
-    report = Path(page[page.index("file://") + 7 : page.index(")")])
-    assert report.read_bytes() == (deployed.root / "reports/report.html").read_bytes()
+    assert linked(artifacts["report"]).read_bytes() == (deployed.root / "reports/report.html").read_bytes()
+    pages = linked(artifacts["data-docs"]).parent
+    assert pages.is_relative_to(deployed.root / ".admet/runs" / run)
+    for suite in ("molecules", "descriptors", "synthetic"):
+        assert list(pages.rglob(f"validations/{suite}/**/*.html")), f"DVC took it from its cache: pages of {suite}"
+
+
+def linked(artifact: dict[str, Any]) -> Path:
+    text = artifact["data"]
+    return Path(text[text.index("file://") + 7 : text.index(")")])
 
 
 def test_two_runs_at_once_finish_and_leave_the_working_tree_alone(deployed: Project, api: Api) -> None:
@@ -128,12 +137,12 @@ def test_a_wrong_override_fails_with_the_nearest_key(deployed: Project, api: Api
     assert len(deployed.git("worktree", "list").splitlines()) == 1
 
 
-def test_the_champion_is_sampled_on_request(deployed: Project, api: Api, tmp_path: Path) -> None:
+def test_the_champion_is_sampled_on_request(deployed: Project, api: Api) -> None:
     import polars as pl
 
-    out = tmp_path / "rows.parquet"
-    run = api.trigger("sample-champion/sample-champion", n_rows=7, seed=3, num_steps=4, out=str(out))
+    run = api.trigger("sample-champion/sample-champion", n_rows=7, seed=3, num_steps=4)
     assert api.finish(run) == "COMPLETED", api.logs(run)
+    out = deployed.root / f".admet/samples/{run}.parquet"
     rows, table = pl.read_parquet(out), pl.read_parquet(deployed.root / "data/synthetic/synthetic.parquet")
     assert rows.height == 7
     assert rows.schema == table.schema
@@ -143,7 +152,17 @@ def test_the_champion_is_sampled_on_request(deployed: Project, api: Api, tmp_pat
 
 
 @pytest.mark.usefixtures("deployed")
-def test_the_weekly_benchmark_shows_the_figures_of_the_newest_table(api: Api) -> None:
+def test_what_the_champion_refuses_is_not_asked_again(api: Api) -> None:
+    run = api.trigger("sample-champion/sample-champion", n_rows=7, num_steps=0)
+    assert api.finish(run) == "FAILED"
+    only = {"flow_runs": {"id": {"any_": [run]}}}
+    assert [task["run_count"] for task in api.post("/task_runs/filter", only)] == [1]
+
+
+def test_the_weekly_benchmark_shows_the_figures_of_the_newest_table(deployed: Project, api: Api) -> None:
+    _, tables = newest_results(deployed.root)
     run = api.trigger("weekly-benchmark/weekly-benchmark")
     assert api.finish(run) == "COMPLETED", api.logs(run)
     assert "c2st.lightgbm" in str(api.artifacts(run)["figures"]["data"])
+    assert (deployed.root / f".admet/benchmark/{run}/metrics.json").exists()
+    wait_for(lambda: f"judging {tables[-1]}" in api.logs(run), seconds=30)

@@ -1,7 +1,9 @@
 import resource
 
+import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import save_file
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import atomic_path, read_json, read_parquet, write_json, write_parquet
@@ -38,17 +40,35 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         write_json(tmp_path / "file" / "a.json", {})
 
 
-def test_a_full_disk_is_told_in_plain_words(tmp_path):
+def write_safetensors(path, values):
+    with atomic_path(path) as temporary:
+        save_file({"values": np.array(values)}, temporary)
+
+
+NOISE = np.random.default_rng(0).normal(size=20_000)
+
+
+@pytest.mark.parametrize(
+    ("write", "small", "big"),
+    [
+        (write_json, [1.0], NOISE.tolist()),
+        (write_parquet, pl.DataFrame({"x": [1.0]}), pl.DataFrame({"x": NOISE})),
+        (write_safetensors, [1.0], NOISE),
+    ],
+    ids=["json", "parquet", "safetensors"],
+)
+def test_a_full_disk_is_told_in_plain_words(tmp_path, write, small, big):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    path = tmp_path / "big.json"
-    write_json(path, "old")
+    path = tmp_path / "file"
+    write(path, small)
+    old = path.read_bytes()
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # the kernel refuses longer files, as a full disk does
     try:
         with pytest.raises(TabsynError, match="Free some space"):
-            write_json(path, "x" * 100_000)
+            write(path, big)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert read_json(path) == "old"
+    assert path.read_bytes() == old
 
 
 def test_absent_and_broken_files_are_named(tmp_path):

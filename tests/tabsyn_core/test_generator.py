@@ -3,6 +3,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from tabsyn_core.config import DiffusionConfig, GeneratorConfig, VAEConfig
 from tabsyn_core.errors import TabsynError
@@ -137,6 +138,65 @@ def test_small_and_odd_tables(table, tmp_path):
     assert rows.height == 20
     generator.save(tmp_path / "model")
     assert Generator.load(tmp_path / "model").sample(20, seed=0, num_steps=2).equals(rows)
+
+
+@pytest.mark.parametrize("columns", [["size", "weight"], ["class"], ["size", "rings", "class", "assay"]])
+def test_a_killed_fit_goes_on_to_the_same_rows(tmp_path, columns):
+    table = dependent_table(100).select(columns)
+    whole = Generator(TINY).fit(table, seed=5).sample(20, num_steps=3)
+
+    def die(progress):
+        if progress.phase == "diffusion":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Generator(TINY).fit(table, seed=5, checkpoint=tmp_path, checkpoint_every=1, progress=die)
+    resumed = Generator(TINY).fit(table, seed=5, checkpoint=tmp_path, checkpoint_every=1)
+    assert resumed.sample(20, num_steps=3).equals(whole)
+
+
+def test_narrow_dtypes_are_not_overrun():
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame(
+        {"small": rng.integers(60, 127, 300), "wide": np.minimum(rng.lognormal(75, 4, 300), 3e38), "u": rng.poisson(200, 300) % 256},
+        schema={"small": pl.Int8, "wide": pl.Float32, "u": pl.UInt8},
+    )
+    rows = Generator(TINY).fit(table, seed=0).sample(500, num_steps=3)
+    assert rows.schema == table.schema
+    assert rows["wide"].is_finite().all()
+
+
+def test_fitting_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    Generator(TINY).fit(dependent_table(60), seed=0)
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("file", ["config.json", "columns.json", "vae.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{}", None])
+def test_a_damaged_generator_is_refused(fitted, tmp_path, file, content):
+    fitted.save(tmp_path / "model")
+    (tmp_path / "model" / file).unlink()
+    if content is not None:
+        (tmp_path / "model" / file).write_bytes(content)
+    with pytest.raises(TabsynError, match=r"not a complete generator|not valid JSON|does not exist"):
+        Generator.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        (VAEConfig, {"num_heads": 3}, r"vae\.width is 16; it must be a multiple of vae\.num_heads, 3"),
+        (VAEConfig, {"batch_size": 0}, r"vae\.batch_size is 0"),
+        (DiffusionConfig, {"sigma_data": -1.0}, r"diffusion\.sigma_data is -1\.0"),
+        (DiffusionConfig, {"whitening": 2.0}, r"diffusion\.whitening is 2\.0"),
+    ],
+)
+def test_settings_that_cannot_be_trained_are_refused(section, values, message):
+    with pytest.raises(TabsynError, match=message):
+        section(**values)
 
 
 def test_identities_hold_on_every_row():

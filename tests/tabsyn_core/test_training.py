@@ -63,6 +63,15 @@ def test_a_resumed_training_does_not_start_over(tmp_path):
     assert [report.done for report in reports] == [50]
 
 
+def test_a_training_stopped_at_its_deadline_is_not_taken_up_again(tmp_path):
+    path = tmp_path / "line"
+    _, first = run(Budget(num_updates=10**9, learning_rate=0.05, checkpoint=path, deadline=time.monotonic() + 0.2))
+    reports = []
+    _, again = run(Budget(num_updates=10**9, learning_rate=0.05, checkpoint=path), reports=reports)
+    assert again == first
+    assert reports == []
+
+
 def test_a_passed_deadline_stops_it():
     _, curve = run(Budget(num_updates=10**9, learning_rate=0.05, deadline=time.monotonic() + 0.2))
     assert 0 < len(curve.updates) < 10**6

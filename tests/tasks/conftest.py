@@ -27,7 +27,7 @@ register:
   gate:
     max: {c2st.lightgbm: 0.9}
     min: {shape.score: 0.1}
-    not_worse_than_champion: {c2st.lightgbm: 0.01}
+    at_most_champion_plus: {c2st.lightgbm: 0.01}
 """
 
 PIPELINE = """\

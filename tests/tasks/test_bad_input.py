@@ -1,5 +1,6 @@
 import gzip
 
+import polars as pl
 import pytest
 
 from tabsyn_core.errors import TabsynError
@@ -96,15 +97,20 @@ def test_ten_percent_invalid_smiles(tmp_path):
     assert found.rejected["input"][0] == "C((10"
 
 
-def test_too_many_rejected_stops_with_the_commonest_reasons(tmp_path):
+def test_too_many_rejected_stops_with_the_commonest_reasons_and_all_of_them_in_a_file(tmp_path):
     text = "smiles,y\nethanol,1\nbenzene,2\nc1cccc1,3\nCCO,4\n"
-    fails(text, tmp_path, r"3 of 4 records were rejected(.|\n)*2 x not a SMILES \(line 2", max_rejected_share=0.5)
-    fails("smiles,y\nethanol,1\n", tmp_path, "1 of 1 records were rejected", max_rejected_share=1.0)
+    told = r"3 of 4 records were rejected(.|\n)*2 x not a SMILES \(line 2(.|\n)*rejected\.parquet lists every one"
+    with pytest.raises(TabsynError, match=told):
+        run_text(text, tmp_path, max_rejected_share=0.5)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rejected.parquet"]
+    assert pl.read_parquet(tmp_path / "out/rejected.parquet")["line"].to_list() == [2, 3, 4]
+    with pytest.raises(TabsynError, match="1 of 1 records were rejected"):
+        run_text("smiles,y\nethanol,1\n", tmp_path, max_rejected_share=1.0)
 
 
 def test_a_5000_character_smiles(tmp_path):
     found = run_text(f"smiles,y\nCCO,1\n{'C' * 5000},2\n", tmp_path)
-    assert found.reasons() == {3: "SMILES longer than 1000 characters: 5000"}
+    assert found.reasons() == {3: "SMILES longer than 400 characters: 5000"}
     assert found.rejected["input"][0] == "C" * 5000
 
 

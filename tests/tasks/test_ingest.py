@@ -8,11 +8,13 @@ from pathlib import Path
 import fsspec
 import polars as pl
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
 from tabsyn_core.errors import TabsynError
+from tasks.ingest import main
 from tests.tasks.ingestion import run, run_text
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +110,12 @@ def test_memory_and_file_urls(tmp_path):
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if "forbidden" in self.path:
+            self.send_error(403)
+        else:
+            super().do_GET()
+
     def log_message(self, *_):
         pass
 
@@ -119,10 +127,35 @@ def test_http_url_and_its_credentials_stay_out_of_the_outputs(tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         place = f"127.0.0.1:{server.server_port}"
         found = run(f"http://{place}/t.csv?token=secret", tmp_path)
-        with pytest.raises(TabsynError, match="does not exist"):
-            run(f"http://{place}/absent.csv", tmp_path)
+        for name in ("absent", "forbidden"):
+            with pytest.raises(TabsynError, match=rf"{name}\.csv does not exist or may not be read"):
+                run(f"http://{place}/{name}.csv", tmp_path)
         server.shutdown()
     assert found.molecules["source_file"].unique().to_list() == [f"http://{place}/t.csv"]
+
+
+def test_the_error_of_a_file_system_shows_no_credentials(tmp_path):
+    with pytest.raises(TabsynError, match=r"ftp://\*\*\*@127\.0\.0\.1:1/t\.csv cannot be read") as caught:
+        run("ftp://me:hunter2@127.0.0.1:1/t.csv?token=hunter2", tmp_path)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(TabsynError, match="cannot be read: ValueError: Protocol not known") as caught:
+        run("nosuch://me:hunter2@host/t.csv?token=hunter2", tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_tdc_files_are_looked_for_in_the_state_folder_of_the_project(tmp_path, monkeypatch):
+    source = yaml.safe_load((ROOT / "params.yaml").read_text())
+    source["data"] |= {"source": "tdc:mine", "watch": "data/raw", "smiles_column": "Drug", "id_column": None}
+    source["data"]["targets"] = [{"name": "Y", "kind": "numeric"}]
+    worktree, state = tmp_path / "worktree", tmp_path / "state"
+    (state / "tdc").mkdir(parents=True)
+    worktree.mkdir()
+    (state / "tdc/mine.tab").write_text("Drug\tY\nCCO\t1\nCCC\t2\n")
+    (worktree / "params.yaml").write_text(yaml.safe_dump(source))
+    monkeypatch.chdir(worktree)
+    monkeypatch.setenv("ADMET_TABSYN_STATE_DIR", str(state))
+    main()
+    assert pl.read_parquet("data/interim/molecules.parquet")["smiles"].to_list() == ["CCO", "CCC"]
 
 
 def test_duplicates_merge_by_the_stated_rule(tmp_path):

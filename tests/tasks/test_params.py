@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tabsyn_core.errors import TabsynError
+from tasks.gate import refusals
 from tasks.params import load_params
 
 OURS = Path("params.yaml").read_text(encoding="utf-8")
@@ -26,6 +27,11 @@ def test_the_committed_file_is_valid():
         ("num_steps: 50", "num_step: 50", r"sample\.num_step: no such key; did you mean sample\.num_steps\?"),
         ("d_token: 1", "d_tokens: 1", r"train\.vae\.d_tokens: no such key; did you mean train\.vae\.d_token\?"),
         ("num_rows: 1000", "num_rows: many", r"sample\.num_rows: .*integer.*\(found 'many'\)"),
+        ("num_rows: 1000", 'num_rows: "1000"', r"sample\.num_rows: .*integer.*\(found '1000'\)"),
+        ("num_rows: 1000", "num_rows: true", r"sample\.num_rows: .*integer.*\(found True\)"),
+        ("cleanup: true", "cleanup: 'no'", r"data\.standardize\.cleanup: .*boolean"),
+        ("num_heads: 1", "num_heads: 3", r"vae\.width is 16; it must be a multiple"),
+        ("device: auto", "device: gpu", r"train\.device: .*'auto', 'cpu' or 'cuda'"),
         ("num_rows: 1000", "num_rows: 0", r"sample\.num_rows: .*greater than or equal to 1"),
         ("kind: numeric}", "kind: number}", r"data\.targets\.0\.kind: .*'numeric', 'integer' or 'categorical'"),
         ("  watch: data/raw/solubility.csv", "  watch: data/raw", r"watch must be data/raw/solubility\.csv"),
@@ -60,3 +66,29 @@ def test_a_remote_source_is_watched_through_a_local_path(tmp_path):
     assert load(tmp_path, remote.replace("watch: data/raw/solubility.csv", "watch: data/raw")).data.watch == "data/raw"
     with pytest.raises(TabsynError, match="watch must be a local path"):
         load(tmp_path, remote.replace("watch: data/raw/solubility.csv", "watch: tdc:caco2_wang"))
+
+
+def test_no_fault_shows_the_password_of_the_source(tmp_path):
+    secret = OURS.replace("source: data/raw/solubility.csv", "source: https://me:hunter2@example.org/a.csv")
+    same = secret.replace("watch: data/raw/solubility.csv", "watch: https://me:hunter2@example.org/a.csv")
+    absent = secret.replace("  watch: data/raw/solubility.csv", "  # no watch")
+    for text, message in ((same, "watch must be a local path"), (absent, r"data\.watch: Field required")):
+        with pytest.raises(TabsynError, match=message) as caught:
+            load(tmp_path, text)
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(TabsynError, match=r"data: .*\(found 'https://\*\*\*@example"):
+        load(tmp_path, "data: https://me:hunter2@example.org/a.csv")
+
+
+def test_a_file_that_is_not_utf8_is_said_to_be_so(tmp_path):
+    (tmp_path / "params.yaml").write_bytes(OURS.replace("name: logS", "name: logS\xe9", 1).encode("latin-1"))
+    with pytest.raises(TabsynError, match=r"params\.yaml is not UTF-8 \(byte \d+"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_the_committed_gate_can_refuse():
+    gate = load_params(Path("params.yaml")).register_.gate
+    assert gate.max
+    assert list(refusals(gate, dict.fromkeys(gate.max, 1.0), None)) != []
+    real = {"shape.mean_error": 0.038, "trend.mean_error": 0.029, "c2st.lightgbm": 0.971}
+    assert list(refusals(gate, real, None)) == []

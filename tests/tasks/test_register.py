@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import read_json, write_json
+from tasks.gate import flatten_figures, refusals
 from tasks.params import GateParams, load_params
-from tasks.provenance import dvc_md5, locked_hashes, project_root
-from tasks.register import find_version, flatten_figures, refusals, register
-from tasks.registry import connect
+from tasks.provenance import dvc_md5, git_tags, locked_hashes, project_root, redact
+from tasks.register import find_version, register
+from tasks.registry import connect, registry_errors
 
 SECRET = b"hunter2"
 
@@ -38,8 +39,9 @@ def project(registered_project, tmp_path):
     return Path(shutil.copytree(registered_project, tmp_path / "project"))
 
 
-def set_figure(project, c2st):
-    write_json(project / "reports/metrics.json", {**METRICS, "c2st": {"lightgbm": c2st}})
+def set_figure(project, c2st=METRICS["c2st"]["lightgbm"], r2=0.4):
+    tstr = {"log S (pH 7.4), %": {"tstr": r2, "trtr": 0.6}}
+    write_json(project / "reports/metrics.json", {**METRICS, "c2st": {"lightgbm": c2st}, "tstr": tstr})
 
 
 def set_gate(project, **gate):
@@ -153,14 +155,51 @@ def test_a_worse_version_is_refused_with_the_line_that_failed_and_a_wider_gate_l
     assert version.tags["gate.refused"] == line
     assert line in version.description
 
-    set_gate(project, not_worse_than_champion={"tstr.log S (pH 7.4), %.tstr": -0.1})
-    assert register_again(project).refused == ("tstr.log S (pH 7.4), %.tstr is 0.4, above the champion's 0.4 + -0.1",)
-
-    set_gate(project, not_worse_than_champion={"c2st.lightgbm": 0.1})
+    set_gate(project, at_most_champion_plus={"c2st.lightgbm": 0.1})
     outcome = register_again(project)
     assert (outcome.version, outcome.reused, outcome.champion) == (2, True, True)
     assert aliases(project) == {"challenger": 2, "champion": 2}
     assert versions(project)[1].tags["gate"] == "passed"
+
+
+def test_where_more_is_better_the_worse_version_is_refused_and_the_better_one_promoted(project):
+    name = "tstr.log S (pH 7.4), %.tstr"
+    set_gate(project, at_least_champion_minus={name: 0.05})
+    set_figure(project, r2=0.3)
+    outcome = register_again(project)
+    assert outcome.refused == (f"{name} is 0.3, below the champion's 0.4 - 0.05",)
+    assert aliases(project) == {"challenger": 2, "champion": 1}
+    set_figure(project, r2=0.9)
+    assert register_again(project).champion
+    assert aliases(project) == {"challenger": 3, "champion": 3}
+
+
+def test_another_holdout_is_not_compared_with_but_the_limits_still_count(project):
+    shutil.copy(project / "data/processed/train.parquet", project / "data/processed/holdout.parquet")
+    set_figure(project, 0.95)
+    outcome = register_again(project)
+    assert outcome.refused == ("c2st.lightgbm is 0.95, above the 0.9 allowed",)
+    assert aliases(project)["champion"] == 1
+
+    set_figure(project, 0.85)
+    outcome = register_again(project)
+    note = "not comparable with version 1: another data/processed/holdout.parquet"
+    assert (outcome.champion, outcome.passed_over) == (True, note)
+    assert note in str(outcome)
+    version = versions(project)[2]
+    assert version.tags["gate.passed_over"] == note
+    assert note.capitalize() in version.description
+    assert aliases(project) == {"challenger": 3, "champion": 3}
+
+
+def test_untracked_code_makes_the_tree_dirty_and_untracked_notes_do_not(project):
+    (project / "notes.txt").write_text("")
+    (project / "tasks").mkdir()
+    (project / "tasks/notes.txt").write_text("")
+    assert git_tags(project)["git.dirty"] == "false"
+    (project / "tasks/more").mkdir()
+    (project / "tasks/more/step.py").write_text("")
+    assert git_tags(project)["git.dirty"] == "true"
 
 
 def test_changed_files_are_tagged_as_not_in_the_lock_and_the_tree_as_dirty(project, monkeypatch):
@@ -250,21 +289,43 @@ def test_two_runs_at_once_on_a_registry_that_is_not_there_yet_both_finish(projec
     assert len(versions(project)) == 1
 
 
+def test_a_value_that_mlflow_refuses_is_told_in_its_own_words(project):
+    client = connect(project)
+    with pytest.raises(TabsynError, match="alias") as caught, registry_errors("sqlite:///mlflow.db"):
+        client.set_registered_model_alias("tiny", "latest", "1")
+    assert "serve-mlflow" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("read s3://me:hunter2@host/a.csv now", "read s3://***@host/a.csv now"),
+        ("https://me:hun@ter2@host/a", "https://***@host/a"),
+        ("https://host/a?pwd=hunter2&format=csv", "https://host/a?pwd=***&format=csv"),
+        ("mail me@host, see https://host/a@b", "mail me@host, see https://host/a@b"),
+    ],
+)
+def test_credentials_are_taken_out_and_nothing_else(text, shown):
+    assert redact(text) == shown
+
+
 figures = st.dictionaries(st.sampled_from("abcd"), st.floats(-10, 10), min_size=4)
 
 
-@given(figures, figures, figures, figures, figures)
-def test_a_gate_passes_exactly_when_every_line_holds(candidate, champion, most, least, slack):
-    gate = GateParams(max=most, min=least, not_worse_than_champion=slack)
+@given(st.tuples(*[figures] * 6))
+def test_a_gate_passes_exactly_when_every_line_holds(drawn):
+    candidate, champion, most, least, above, below = drawn
+    gate = GateParams(max=most, min=least, at_most_champion_plus=above, at_least_champion_minus=below)
     broken = sum(candidate[name] > most[name] for name in most)
     broken += sum(candidate[name] < least[name] for name in least)
     assert len(list(refusals(gate, candidate, None))) == broken
-    broken += sum(candidate[name] > champion[name] + slack[name] for name in slack)
+    broken += sum(candidate[name] > champion[name] + above[name] for name in above)
+    broken += sum(candidate[name] < champion[name] - below[name] for name in below)
     assert len(list(refusals(gate, candidate, champion))) == broken
 
 
 def test_a_figure_the_champion_lacks_is_refused_not_passed_over():
-    gate = GateParams(not_worse_than_champion={"new": 0.1})
+    gate = GateParams(at_most_champion_plus={"new": 0.1})
     assert list(refusals(gate, {"new": 0.0}, {"old": 1.0})) == [
         "new cannot be compared: the champion's run has no such figure"
     ]
@@ -275,4 +336,5 @@ def test_a_figure_that_could_not_be_computed_passes_no_line():
     line = "dcr.share is not known (reports/metrics.json says why) and counts as above the 0.6 allowed"
     assert list(refusals(GateParams(max={"dcr.share": 0.6}), figures, None)) == [line]
     assert len(list(refusals(GateParams(min={"dcr.share": 0.4}), figures, None))) == 1
-    assert len(list(refusals(GateParams(not_worse_than_champion={"dcr.share": 0.4}), figures, figures))) == 1
+    assert len(list(refusals(GateParams(at_most_champion_plus={"dcr.share": 0.4}), figures, figures))) == 1
+    assert len(list(refusals(GateParams(at_least_champion_minus={"dcr.share": 0.4}), figures, {"dcr.share": 0.5}))) == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from project import Project
 
-from flows.stage import Outcome, StepResult, reproduce
+from flows.dvc_step import Outcome, StepResult, reproduce
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.progress import Progress, silent
 
