@@ -5,8 +5,8 @@ The package is a library of its own: it imports no Prefect, DVC, MLflow or Great
 
 import os
 
-# Waiting threads sleep instead of spinning: beside any other busy process a training step is three times faster, and
-# on an idle machine none is slower. Read by OpenMP when torch is first imported.
+# Waiting threads sleep instead of spinning: beside another busy process a training step is 3 to 15 times faster, on an
+# idle machine about a tenth slower (benchmarks/waiting.py). Read by OpenMP when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # cuBLAS is deterministic only with a workspace of its own; read when CUDA is first used.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -158,7 +158,11 @@ def test_a_killed_fit_goes_on_to_the_same_rows(tmp_path, columns):
 def test_narrow_dtypes_are_not_overrun():
     rng = np.random.default_rng(0)
     table = pl.DataFrame(
-        {"small": rng.integers(60, 127, 300), "wide": np.minimum(rng.lognormal(75, 4, 300), 3e38), "u": rng.poisson(200, 300) % 256},
+        {
+            "small": rng.integers(60, 127, 300),
+            "wide": np.minimum(rng.lognormal(75, 4, 300), 3e38),
+            "u": rng.poisson(200, 300) % 256,
+        },
         schema={"small": pl.Int8, "wide": pl.Float32, "u": pl.UInt8},
     )
     rows = Generator(TINY).fit(table, seed=0).sample(500, num_steps=3)
