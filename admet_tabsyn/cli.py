@@ -5,20 +5,31 @@ import os
 import signal
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import psutil  # type: ignore[import-untyped]
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import atomic_path
 from tasks import paths
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tabsyn_core.distributions import ColumnDistribution
+
+_SECONDS_TO_END = 4.0
 
 # Libraries of this project take seconds to import: each command imports its own, so that --help and errors are quick.
 # ruff: noqa: PLC0415
@@ -43,7 +54,7 @@ def _examples(*lines: str) -> str:
 app = typer.Typer(
     cls=_PlainErrors,
     help="Synthetic ADMET tables: run the pipeline, draw rows, judge them.",
-    epilog=_examples("admet-tabsyn run", "admet-tabsyn sample -n 500 -o rows.csv", "admet-tabsyn doctor"),
+    epilog=_examples("admet-tabsyn run", "admet-tabsyn sample -n 500 -o out/rows.csv", "admet-tabsyn doctor"),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -70,8 +81,11 @@ def run(
     """
     if not Path("dvc.yaml").exists():
         raise TabsynError(f"{Path.cwd()} holds no dvc.yaml; run from the project's root.")
-    # By default SIGTERM ends Python on the spot, and the server that Prefect started for this run would stay.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _end_when_interrupted()
+    from admet_tabsyn.doctor import require_data
+    from tasks.params import load_params
+
+    require_data(load_params(paths.PARAMS).data)
     from flows import keep_records_in_project
 
     keep_records_in_project(Path.cwd())  # before Prefect is imported and reads its settings
@@ -84,6 +98,42 @@ def run(
     console.print(run_summary(done["steps"]))
     if not done["changed"]:
         console.print("\nNothing changed: every step was up to date.", style="bold")
+
+
+def _end_when_interrupted() -> None:
+    """From now on Ctrl-C and SIGTERM end this process in seconds, with one line and no process left behind.
+
+    Prefect notes it if its server still answers. A Ctrl-C reaches the server that Prefect started for this run as well,
+    and Prefect would knock at it for minutes. It also puts a SIGTERM handler of its own in place of ours while a flow
+    runs: so it is a thread that hears of the signal, whoever handles it.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=_wait_and_end, args=[heard], daemon=True).start()
+
+
+def _wait_and_end(heard: int) -> None:
+    while (number := os.read(heard, 1)[0]) not in (signal.SIGINT, signal.SIGTERM):
+        pass
+    os.write(2, b"\ninterrupted; run again to resume from the last checkpoint\n")
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silence, stream)
+    time.sleep(_SECONDS_TO_END)
+    _end(128 + number)
+
+
+def _end(code: int) -> None:
+    children = psutil.Process().children(recursive=True)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                end(child)
+        _, children = psutil.wait_procs(children, timeout=2)
+    os._exit(code)
 
 
 @contextmanager
@@ -106,16 +156,17 @@ def _clean_page(*, verbose: bool) -> Iterator[None]:
 
 
 class _StepLines(logging.Handler):
-    """Prints the lines that begin with a step's name."""
+    """Prints the lines that begin with a step's name and its warnings; its error ends the run, and is said there."""
 
     def __init__(self, steps: tuple[str, ...]) -> None:
         super().__init__(logging.INFO)
-        self.starts = tuple(f"{step}: " for step in steps)
+        self.starts = (*(f"{step}: " for step in steps), "  warning: ")
+        self.errors = tuple(f"{step}: error: " for step in steps)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line, if a step said it."""
         line = record.getMessage()
-        if line.startswith(self.starts):
+        if line.startswith(self.starts) and not line.startswith(self.errors):
             console.print(line, markup=False, soft_wrap=True)
 
 
@@ -150,15 +201,35 @@ def sample(
 def _generator_folder(model: str, download: Path) -> Path:
     """Where the generator lies; a registered one is fetched into ``download`` when it is not on this machine."""
     if not model.startswith("models:/"):
+        if not Path(model).is_dir():
+            remedy = "make it with: admet-tabsyn run" if Path(model) == paths.GENERATOR else "name a saved generator's"
+            raise TabsynError(f"folder does not exist: {model}; {remedy}.")
         return Path(model)
     import mlflow.artifacts
 
-    from tasks.registry import connect, registry_errors, tracking_uri, version_of
+    from tasks.registry import registry_errors, tracking_uri
 
-    version = version_of(connect(), model)
+    version = _version(model)
     with registry_errors(tracking_uri()):
         uri = f"models:/{version.name}/{version.version}/artifacts/generator"
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(download)))
+
+
+def _version(model: str) -> Any:
+    """The registered version; if there is none, the message says which there are."""
+    from tasks.provenance import redact
+    from tasks.registry import connect, registry_errors, tracking_uri, version_of
+
+    client, uri = connect(), tracking_uri()
+    try:
+        return version_of(client, model)
+    except TabsynError as error:
+        if error.__cause__ is None:
+            raise  # no name of a version at all, as the message says
+        with registry_errors(uri):
+            versions = [f"models:/{one.name}/{one.version}" for one in client.search_model_versions()]
+        held = f"holds {', '.join(sorted(versions))}" if versions else "is empty; admet-tabsyn run registers a model"
+        raise TabsynError(f"there is no {model}; the registry at {redact(uri)} {held}.") from error
 
 
 def _draw(generator: Path, out: Path, **wanted: int) -> None:
@@ -222,6 +293,7 @@ def report(*, open_: Annotated[bool, typer.Option("--open", help="Open it in the
         "admet-tabsyn show-distributions --worst 10",
         "admet-tabsyn show-distributions --column VSA",
         "admet-tabsyn show-distributions --family gamma",
+        "admet-tabsyn show-distributions --csv > families.csv",
     )
 )
 def show_distributions(
@@ -229,8 +301,12 @@ def show_distributions(
     family: Annotated[str, typer.Option(help="Only columns whose family contains this.")] = "",
     worst: Annotated[int | None, typer.Option(min=1, help="Only this many, worst fit first.")] = None,
     path: Annotated[Path, typer.Option(help="The file that fit_distributions wrote.")] = paths.DISTRIBUTIONS,
+    *,
+    csv: Annotated[bool, typer.Option("--csv", help="Print them as CSV, with all parameters.")] = False,
 ) -> None:
     """Show each column's kind, family, parameters, atoms and goodness of fit on held-out rows."""
+    import polars as pl
+
     from tabsyn_core.distributions import load_distributions
 
     _, distributions = load_distributions(path)
@@ -240,16 +316,57 @@ def show_distributions(
         if column.lower() in one.name.lower() and family.lower() in one.family.lower()
     ]
     if worst is not None:
-        # A statistic is an effect size and is comparable over columns; a p-value also depends on how many rows.
-        chosen = sorted(chosen, key=lambda one: one.fit.statistic or 0.0, reverse=True)[:worst]
+        chosen = sorted(chosen, key=_badness)[:worst]
     if not chosen:
         raise TabsynError(f"no column of {path} matches; without options all {len(distributions)} are shown.")
-    table = Table("column", "kind", "family and parameters", "atoms", "test", "statistic", "p", box=box.SIMPLE_HEAD)
-    for one in chosen:
-        found = [f"{value:.3g}" if value is not None else "" for value in (one.fit.statistic, one.fit.p_value)]
-        table.add_row(one.name, one.kind, one.describe(), str(len(one.atoms) or ""), one.fit.test, *found)
-    console.print(table)
+    rows = pl.DataFrame([_fit_row(one) for one in chosen])
+    if csv:
+        print(rows.drop("family").write_csv(), end="")
+        return
+    table = _widest(rows)
+    Console(highlight=False, width=max(console.width, _width(table))).print(table)
     console.print(f"{len(chosen)} of {len(distributions)} columns; pictures: {paths.DISTRIBUTIONS_PAGE}", markup=False)
+
+
+def _badness(one: "ColumnDistribution") -> tuple[float, float, str]:
+    """Worst first, in the order of the page of pictures."""
+    return 2.0 if one.fit.p_value is None else one.fit.p_value, -(one.fit.statistic or 0.0), one.name
+
+
+def _fit_row(one: "ColumnDistribution") -> dict[str, str]:
+    return {
+        "column": one.name,
+        "kind": one.kind,
+        "family and parameters": one.describe(),
+        "family": one.family,
+        "atoms": str(len(one.atoms) or ""),
+        "test": one.fit.test,
+        "statistic": _short(one.fit.statistic),
+        "p": _short(one.fit.p_value),
+    }
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _widest(rows: "pl.DataFrame") -> Table:
+    """As many columns as the console has room for; the names are never shortened."""
+    named = ["kind", "atoms", "test"]
+    for dropped in (["family"], ["family and parameters"], *(["family and parameters", *named[:n]] for n in (1, 2, 3))):
+        shown = rows.drop(dropped)
+        table = Table(*shown.columns, box=box.SIMPLE_HEAD)
+        for column in table.columns:
+            column.no_wrap = True
+        for row in shown.iter_rows():
+            table.add_row(*map(escape, row))
+        if _width(table) <= console.width:
+            break
+    return table
+
+
+def _width(table: Table) -> int:
+    return console.measure(table, options=console.options.update(width=10_000)).maximum
 
 
 @app.command(
@@ -267,6 +384,7 @@ def restore(
     """Bring back the exact data and generator of a registered version, from DVC's cache or remote."""
     from tasks.restore import restore as bring_back
 
+    _version(model)
     for path in bring_back(model, out):
         print(path)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from tabsyn_core.errors import TabsynError
-from tasks.params import load_params
+from tasks.params import DataParams, load_params
 from tasks.paths import PARAMS
 from tasks.provenance import redact
 from tasks.telemetry import OFF
@@ -53,6 +53,10 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Look at everything a run needs, in the current folder, one finding at a time; nothing is changed."""
+    if not Path("dvc.yaml").exists():
+        yield Finding(Verdict.BAD, "folder", f"{Path.cwd()} holds no dvc.yaml", "run from the project's root")
+        if not PARAMS.exists():
+            return  # nothing else here would be about the project
     for subject, look in _LOOKS.items():
         try:
             yield from look()
@@ -153,13 +157,36 @@ def _params() -> Iterator[Finding]:
         yield Finding(Verdict.BAD, "params.yaml", str(error), "mend the keys named here")
         return
     yield Finding(Verdict.GOOD, "params.yaml", f"valid; targets {', '.join(t.name for t in params.data.targets)}")
-    source = params.data.source
-    if source.startswith("tdc:") or "://" in source:
-        yield Finding(Verdict.NOTE, "data", f"{redact(source)} is read when ingest runs")
-    elif Path(source).exists():
-        yield Finding(Verdict.GOOD, "data", source)
-    else:
-        yield Finding(Verdict.BAD, "data", f"{source} does not exist", "put the file there or change data.source")
+    yield _data(params.data)
+
+
+def _data(data: DataParams) -> Finding:
+    from tasks.ingest import open_source  # noqa: PLC0415 - imports RDKit, whose absence is a finding
+
+    try:
+        require_data(data)
+        if _is_remote(data.source):
+            return Finding(Verdict.NOTE, "data", f"{redact(data.source)} is read when ingest runs")
+        source = open_source(data, Path())
+    except TabsynError as error:
+        return Finding(Verdict.BAD, "data", str(error), "change the file, or the data section of params.yaml")
+    return Finding(Verdict.GOOD, "data", f"{data.source}: {len(source.records):,} records, all columns named are there")
+
+
+def require_data(data: DataParams) -> None:
+    """See that the files which the params name are there: DVC would only say that one is missing.
+
+    Raises:
+        TabsynError: ``data.source`` (if it is a local path) or ``data.watch`` does not exist.
+    """
+    places = {"source": data.source, "watch": data.watch}
+    for key, place in places.items():
+        if not _is_remote(place) and not Path(place).exists():
+            raise TabsynError(f"{place} does not exist; put the file there or change data.{key} in params.yaml.")
+
+
+def _is_remote(source: str) -> bool:
+    return source.startswith("tdc:") or "://" in source
 
 
 def _mlflow() -> Iterator[Finding]:
@@ -221,7 +248,10 @@ def _extras() -> Iterator[Finding]:
         yield Finding(Verdict.GOOD, "PyTDC", "installed: data.source may be tdc:<name>")
     else:
         yield Finding(
-            Verdict.NOTE, "PyTDC", "not installed, optional", 'for tdc:<name> sources: pip install -e ".[tdc]"'
+            Verdict.NOTE,
+            "PyTDC",
+            "not installed, optional",
+            'for tdc:<name> sources: pip install -c constraints.txt -e ".[tdc]"',
         )
 
 

@@ -42,10 +42,11 @@ def evaluate_synthetic(
 
 
 def _summary(evaluation: Evaluation) -> str:
-    found, floor = evaluation.figures.c2st["lightgbm"].value, evaluation.floor.c2st["lightgbm"].value
-    if found is None or floor is None:
-        return f"report in {paths.REPORT}"
-    return f"two-sample AUC {found:.3f} (floor {floor:.3f}), report in {paths.REPORT}"
+    found, floor = evaluation.figures.c2st["lightgbm"], evaluation.floor.c2st["lightgbm"].value
+    if found.value is None:
+        return f"not judged: {found.why}; report in {paths.REPORT}"
+    beside = "" if floor is None else f" (floor {floor:.3f})"
+    return f"two-sample AUC {found.value:.3f}{beside}, report in {paths.REPORT}"
 
 
 def main() -> None:

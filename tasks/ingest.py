@@ -85,14 +85,7 @@ def ingest(
             than ``data.max_rejected_share`` of the records were rejected.
     """
     columns = _modelled_columns(data)
-    source = read_source(
-        data.source,
-        smiles_column=data.smiles_column,
-        id_column=data.id_column,
-        encoding=data.encoding,
-        tdc_cache=tdc_cache,
-    )
-    _check_columns(source, columns, data)
+    source = open_source(data, tdc_cache)
     entries, rejections = _sort_out(source, columns, data, workers, progress)
     rows, merged, disagreements = _merge(entries, columns)
     write_parquet(rejected, _rejected_table(source, rejections, merged, data))
@@ -104,11 +97,29 @@ def ingest(
         "merged": len(merged),
         "reasons": dict(Counter(reason.kind for _, reason in rejections)),
         "disagreements": disagreements,
-        "warnings": _constant_warnings(rows, columns),
+        "warnings": [*_text_warnings(rejections), *_constant_warnings(rows, columns)],
     }
     write_parquet(molecules, _molecule_table(source, rows, columns, data.id_column))
     write_json(summary, result)
     return result
+
+
+def open_source(data: DataParams, tdc_cache: Path) -> Source:
+    """Read the source and see that it holds what the params name, as :func:`ingest` does before anything else.
+
+    Raises:
+        TabsynError: The source cannot be read, or a column is absent, has a reserved name or no value at all.
+    """
+    columns = _modelled_columns(data)
+    source = read_source(
+        data.source,
+        smiles_column=data.smiles_column,
+        id_column=data.id_column,
+        encoding=data.encoding,
+        tdc_cache=tdc_cache,
+    )
+    _check_columns(source, columns, data)
+    return source
 
 
 def _modelled_columns(data: DataParams) -> list[ColumnParams]:
@@ -126,8 +137,8 @@ def _modelled_columns(data: DataParams) -> list[ColumnParams]:
 
 def _check_columns(source: Source, columns: Sequence[ColumnParams], data: DataParams) -> None:
     """See that all columns are there and that each modelled one has a value of its kind at all."""
-    named = [data.smiles_column, *([data.id_column] if data.id_column else []), *(column.name for column in columns)]
-    for name in named:
+    source.require(data.smiles_column, holds_molecules=True)
+    for name in [*([data.id_column] if data.id_column else []), *(column.name for column in columns)]:
         source.require(name)
     for column in columns:
         present = [(record.line, text) for record in source.records if (text := _text(record, column.name)) is not None]
@@ -259,6 +270,23 @@ def _agreed(values: Sequence[Value], kind: Kind) -> Value:
     low, high = statistics.median_low(present), statistics.median_high(present)
     # halved before they are added: two values of 1e308 have a sum that is infinite
     return round(Fraction(low + high, 2)) if kind is Kind.INTEGER else low / 2 + high / 2
+
+
+def _text_warnings(rejections: Sequence[tuple[Record, Rejection]]) -> list[str]:
+    """For each column, how many records were lost because it holds text that is no number, and whether censored."""
+    lost: dict[str, list[str]] = {}
+    for _, reason in rejections:
+        if reason.kind.startswith("column "):
+            lost.setdefault(reason.kind, []).append(reason.detail)
+    return [
+        f"{len(texts)} records rejected: {kind}, such as {texts[0]}; {sum(_is_censored(text) for text in texts)} of "
+        "them censored. docs/bring-your-own-table.md says what to do"
+        for kind, texts in lost.items()
+    ]
+
+
+def _is_censored(text: str) -> bool:
+    return text.startswith(("'<", "'>", "'≤", "'≥"))
 
 
 def _constant_warnings(rows: Sequence[_Entry], columns: Sequence[ColumnParams]) -> list[str]:

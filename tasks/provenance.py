@@ -58,7 +58,8 @@ def provenance(checkout: Path, source: Path) -> dict[str, str]:
 
 def md5_tag(path: Path | str) -> str:
     """The tag that holds a file's hash."""
-    return f"dvc.md5.{Path(path).as_posix()}"
+    parts = [part for part in Path(path).parts if part not in ("..", "/")]  # MLflow refuses names that leave a folder
+    return f"dvc.md5.{'/'.join(parts)}"
 
 
 def git_tags(checkout: Path) -> dict[str, str]:

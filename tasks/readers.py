@@ -55,20 +55,42 @@ class Source:
     columns: Sequence[str]
     records: list[Record] = field(repr=False)
 
-    def require(self, column: str) -> None:
+    def require(self, column: str, *, holds_molecules: bool = False) -> None:
         """See that a column is there, once.
 
+        Args:
+            column: Its name.
+            holds_molecules: It should hold SMILES, so that another one that does is the likely one.
+
         Raises:
-            TabsynError: It is absent (the message names the nearest) or there are two of that name.
+            TabsynError: It is absent (the message names the likely one) or there are two of that name.
         """
         places = [str(place) for place, name in enumerate(self.columns, start=1) if name == column]
         if len(places) > 1:
             raise TabsynError(f"{self.name}: columns {' and '.join(places)} are both named '{column}'; rename one.")
         if not places:
-            nearest = difflib.get_close_matches(column, self.columns, n=1, cutoff=0)
+            likely = self._likely(column, holds_molecules=holds_molecules)
             shown = ", ".join(self.columns[:12]) + (", ..." if len(self.columns) > 12 else "")
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
+            hint = f"; did you mean '{likely}'?" if likely else "."
             raise TabsynError(f"{self.name} has no column '{column}'{hint} Its columns: {shown}.")
+
+    def _likely(self, column: str, *, holds_molecules: bool) -> str | None:
+        """The column that was probably meant: but for its case, by its content, or by a similar name."""
+        lower = {name.lower(): name for name in self.columns}
+        by_content = self._with_smiles() if holds_molecules else []
+        similar = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.6)
+        return next(iter([*(lower[name] for name in lower if name == column.lower()), *by_content,
+                          *(lower[name] for name in similar)]), None)  # fmt: skip
+
+    def _with_smiles(self) -> list[str]:
+        """Columns whose first values are all SMILES, longest first: a class named ``N`` is also nitrogen."""
+        lengths = {}
+        with rdBase.BlockLogs():
+            for name in self.columns:
+                texts = [text for record in self.records[:20] if (text := (record.fields.get(name) or "").strip())]
+                if texts and all(Chem.MolFromSmiles(text) for text in texts):
+                    lengths[name] = sum(map(len, texts))
+        return sorted(lengths, key=lambda name: -lengths[name])
 
 
 def read_source(source: str, *, smiles_column: str, id_column: str | None, encoding: str, tdc_cache: Path) -> Source:
@@ -162,7 +184,21 @@ def _content(source: str, name: str) -> bytes:
 def _read_delimited(given: _Input, delimiter: str) -> Source:
     rows = _rows(given, delimiter)
     _, header = next(rows, (1, []))
+    _check_delimiter(given.name, header, delimiter)
     return Source(given.name, header, [_record(line, header, row) for line, row in rows])
+
+
+def _check_delimiter(name: str, header: list[str], delimiter: str) -> None:
+    for other, (called, remedy) in _DELIMITERS.items():
+        if len(header) == 1 and other in header[0] and other != delimiter:
+            raise TabsynError(f"{name} is separated by {called}, as its first line shows; {remedy}.")
+
+
+_DELIMITERS = {
+    "\t": ("tabs", "give it the ending .tsv, in data.source and data.watch too"),
+    ";": ("semicolons", "save it with commas instead, and with points in its numbers"),
+    ",": ("commas", "give it the ending .csv, in data.source and data.watch too"),
+}
 
 
 def _rows(given: _Input, delimiter: str) -> Iterator[tuple[int, list[str]]]:

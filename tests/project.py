@@ -16,7 +16,7 @@ import requests
 import yaml
 
 ROOT = Path(__file__).parents[1]
-MOLECULES = 60
+MOLECULES = 80
 POOL = "admet-tabsyn"
 
 SMALL = {
@@ -27,7 +27,7 @@ SMALL = {
     "train.num_updates": 30,
     "train.diffusion.width": 64,
     "train.checkpoint_every": 3,
-    "sample.num_rows": 40,
+    "sample.num_rows": 60,
     "sample.num_steps": 5,
     "evaluate.c2st_folds": 2,
     "register.model_name": "small",

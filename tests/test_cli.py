@@ -1,13 +1,17 @@
 """The command line as a user meets it."""
 
+import csv
+import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 import yaml
 from polars.testing import assert_frame_equal
@@ -62,7 +66,9 @@ def test_every_command_is_listed():
         (["run"], "holds no dvc.yaml"),
         (["report"], "make it with: admet-tabsyn run"),
         (["show-distributions"], "models/distributions.json does not exist"),
-        (["sample", "nowhere"], "nowhere"),
+        (["sample", "nowhere"], "folder does not exist: nowhere"),
+        (["sample"], "folder does not exist: models/generator; make it with: admet-tabsyn run"),
+        (["doctor"], "would stop a run"),
         (["sample", "models:/champion"], "write models:/<name>@champion"),
         (["sample", "-o", "rows.xlsx"], "rows.xlsx should end in .parquet or .csv"),
         (
@@ -116,6 +122,22 @@ def test_evaluate_judges_any_table_beside_its_floor(tmp_path, monkeypatch):
     assert "target 'logP'" in unknown.output
 
 
+def csv_rows():
+    return list(csv.DictReader(io.StringIO(call("show-distributions", "--csv").output)))
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_show_distributions_never_shortens_a_name(width):
+    script = Path(sys.executable).with_name("admet-tabsyn")
+    wide = {**os.environ, "COLUMNS": str(width)}
+    shown = subprocess.run([script, "show-distributions"], env=wide, capture_output=True, text=True, check=True).stdout
+    names = pl.read_parquet("data/processed/train.parquet").drop(IDENTIFIERS).columns
+    assert [row["column"] for row in csv_rows()] == names
+    assert [name for name in names if f" {name} " not in shown] == []
+    assert "…" not in shown
+
+
 @pytest.mark.usefixtures("inside")
 def test_show_distributions_filters_and_puts_the_worst_first():
     assert "219 of 219 columns" in call("show-distributions").output
@@ -124,9 +146,10 @@ def test_show_distributions_filters_and_puts_the_worst_first():
     assert "MolWt" not in rings
     assert "categorical" in call("show-distributions", "--column=solubility_class").output
     worst = call("show-distributions", "--worst=3").output
-    statistics = [float(line.split()[-2]) for line in worst.splitlines() if "KS" in line or "chi-square" in line]
-    assert len(statistics) == 3
-    assert statistics == sorted(statistics, reverse=True)
+    p_values = [float(line.split()[-1]) for line in worst.splitlines() if "KS" in line or "chi-square" in line]
+    assert len(p_values) == 3
+    assert p_values == sorted(p_values)
+    assert max(p_values) <= min(float(row["p"]) for row in csv_rows() if row["column"] not in worst and row["p"])
     nothing = call("show-distributions", "--family=cauchy")
     assert nothing.exit_code == 1
     assert "no column" in nothing.output
@@ -155,6 +178,48 @@ def test_run_ends_with_counts_figures_seconds_and_places_and_says_that_nothing_c
     for noise in (" | INFO", " | WARNING", "alembic", "Beginning flow run", "Warning:"):
         assert noise not in done.stdout
     assert project.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_in_seconds_with_one_line(make_project, number):
+    project = make_project()
+    project.set_params({"train.num_updates": 10_000_000})
+    running = subprocess.Popen(
+        ["admet-tabsyn", "run"],
+        cwd=project.root,
+        env={**project.environment, "PYTHONPATH": str(project.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert any(line.startswith("ingest: ") for line in running.stdout)
+    os.killpg(running.pid, number)  # as a terminal does: to Prefect's server too
+    said, _ = running.communicate(timeout=20)
+    assert running.returncode == 128 + number
+    assert said.strip().endswith("interrupted; run again to resume from the last checkpoint")
+    assert "Traceback" not in said
+    assert [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(project.root)] == []
+
+
+def test_run_names_a_source_that_is_not_there_and_an_error_once(make_project):
+    project = make_project()
+    kept = project.root / "data/raw/small.csv"
+    for column, told in (("Smilez", "did you mean 'smiles'"), ("smiles", "data/raw/small.csv does not exist")):
+        project.set_params({"data.smiles_column": column})
+        done = project.run("admet-tabsyn", "run", check=False, PYTHONPATH=str(project.root), COLUMNS="200")
+        assert done.returncode == 1
+        assert done.stdout.count("error: ") == 1, done.stdout
+        assert told in done.stdout
+        kept.unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("inside")
+def test_an_unknown_model_is_answered_with_those_there_are():
+    for command in (["sample", "models:/smal@champion"], ["restore", "models:/small/99"]):
+        shown = call(*command)
+        assert shown.exit_code == 1
+        assert "mlflow.db holds models:/small/1" in shown.output
 
 
 def found(**expected):
@@ -203,7 +268,7 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(monkeypatch):
 @pytest.mark.usefixtures("empty")
 def test_doctor_shows_no_password_of_the_source():
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["data"] |= {"source": "https://me:hunter2@example.org/a.csv", "watch": "data/raw"}
+    params["data"] |= {"source": "https://me:hunter2@example.org/a.csv", "watch": "."}
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     assert found(data=Verdict.NOTE)["data"].found == "https://***@example.org/a.csv is read when ingest runs"
 
@@ -211,4 +276,22 @@ def test_doctor_shows_no_password_of_the_source():
 @pytest.mark.usefixtures("empty")
 def test_doctor_misses_data_that_is_not_there():
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    assert "data/raw/solubility.csv" in found(data=Verdict.BAD)["data"].found
+    assert "data/raw/solubility.csv does not exist" in found(data=Verdict.BAD)["data"].found
+
+
+@pytest.mark.usefixtures("empty")
+@pytest.mark.parametrize("absent", ["smiles", "name", "logS", "solubility_class"])
+def test_doctor_misses_a_column_that_is_not_in_the_data(absent):
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    Path("data/raw").mkdir(parents=True)
+    table = pl.read_csv(ROOT / "data/raw/solubility.csv", n_rows=20)
+    table.write_csv("data/raw/solubility.csv")
+    assert "20 records" in found(data=Verdict.GOOD)["data"].found
+    table.drop(absent).write_csv("data/raw/solubility.csv")
+    assert f"no column '{absent}'" in found(data=Verdict.BAD)["data"].found
+
+
+@pytest.mark.usefixtures("empty")
+def test_doctor_elsewhere_says_to_go_to_the_project():
+    [finding] = examine()
+    assert finding.remedy == "run from the project's root"

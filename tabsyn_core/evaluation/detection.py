@@ -25,6 +25,9 @@ from tabsyn_core.evaluation.threads import one_thread
 _ROUNDS = 150
 _COMMON_LEVELS = 50
 
+MIN_ROWS = 50
+"""Fewer rows of either kind are not judged: an AUC of 50 against 50 already has a standard deviation of 0.06."""
+
 Scorer = Callable[[Floats, Codes, Floats], Floats]
 """Training features, training labels, test features -> a score for each test row."""
 
@@ -38,12 +41,13 @@ def c2st(real: Table, other: Table, folds: int, seed: int) -> tuple[dict[str, Fi
     one column for each of the 50 most frequent categories.
 
     Returns:
-        ``lightgbm`` and ``logistic``: mean and standard deviation over folds; and the tell-tale columns: ``column``,
+        ``lightgbm`` and ``logistic``: mean and standard deviation over folds, or no number when either table has fewer
+        than :data:`MIN_ROWS` rows; and the tell-tale columns: ``column``,
         ``gain`` (share of the trees' gain, summed over folds), largest first.
     """
     rows = min(len(real), len(other))
-    if rows < 2:
-        why = f"a two-sample test needs at least 2 rows of each kind; there are {rows}"
+    if rows < MIN_ROWS:
+        why = f"a two-sample test needs at least {MIN_ROWS} rows of each kind; there are {rows}"
         return {"lightgbm": Figure.none(why), "logistic": Figure.none(why)}, _telltales(real, np.zeros(0))
     rng = np.random.default_rng([seed, 1])
     real, other = real.draw(rows, rng), other.draw(rows, rng)

@@ -84,6 +84,9 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The layout of ``metrics.json``: figures, ``floor`` of the same structure, ``factorised``, ``rows``."""
+        return _without_spreads(self._with_spreads())
+
+    def _with_spreads(self) -> dict[str, Any]:
         content = self.figures.to_json()
         content["shape"] |= self.shape_all_rows.to_json("all_rows")
         content["trend"] |= self.trend_all_rows.to_json("all_rows")
@@ -91,12 +94,16 @@ class Evaluation:
         floor = self.floor.to_json()
         floor["tstr"] = {entry.target: entry.trtr.to_json("tstr") for entry in self.utility}
         rows = {name.replace("-", "_"): count for name, count in self.rows.items()}
-        return content | {"floor": floor, "factorised": {"c2st": _c2st_json(self.factorised)}, "rows": rows}
+        return content | {
+            "floor": floor,
+            "factorised": {"c2st": self.factorised["lightgbm"].to_json("lightgbm")},
+            "rows": rows,
+        }
 
     def details(self) -> dict[str, Any]:
-        """:meth:`to_json` and the tables behind it: ``columns``, ``telltales``, ``rules``; lists of records."""
+        """:meth:`to_json`, spreads (``*_std``), and the tables behind it: ``columns``, ``telltales``, ``rules``."""
         tables = {"columns": self.columns, "telltales": self.telltales, "rules": self.rules}
-        return self.to_json() | {name: _records(table) for name, table in tables.items()}
+        return self._with_spreads() | {name: _records(table) for name, table in tables.items()}
 
 
 @one_thread()
@@ -222,6 +229,15 @@ def _columns(tables: dict[str, Table], errors: Floats, floor: Floats) -> pl.Data
 
 def _c2st_json(figures: dict[str, Figure]) -> dict[str, Any]:
     return {key: value for name, figure in figures.items() for key, value in figure.to_json(name).items()}
+
+
+def _without_spreads(content: dict[str, Any]) -> dict[str, Any]:
+    """Only what can be compared between runs and asked for by a gate; a nested dictionary may have any name."""
+    return {
+        name: _without_spreads(value) if isinstance(value, dict) else value
+        for name, value in content.items()
+        if isinstance(value, dict) or not name.endswith("_std")
+    }
 
 
 def _records(table: pl.DataFrame) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ class Figure:
         return cls(None, why=why)
 
     def to_json(self, name: str) -> dict[str, Any]:
-        """``name``, and ``name_std`` or ``name_why`` where there is one; rounded to six digits."""
+        """``name``, and ``name_std`` or ``name_why`` where there is one; rounded to four decimals."""
         content: dict[str, Any] = {name: _rounded(self.value)}
         if self.std is not None:
             content[f"{name}_std"] = _rounded(self.std)
@@ -57,4 +57,4 @@ def over_draws(measure: Callable[[Table], Floats], table: Table, rows: int, rng:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
+    return None if value is None else round(value, 4)

@@ -10,10 +10,15 @@ from tabsyn_core.evaluation.threads import one_thread
 _DRAWS = 10
 _JUDGED = 2_000
 
+MIN_HOLDOUT = 20
+"""A smaller hold-out is not compared with: with so few rows, which of two tables is nearer is chance."""
+
 
 @one_thread()
 def dcr_share(train: Table, holdout: Table, other: Table, seed: int) -> Figure:
     """The share of ``other`` rows that are nearer to the training rows than to the held-out rows, ties halved.
+
+    There is no figure when the hold-out has fewer than :data:`MIN_HOLDOUT` rows.
 
     Training rows are drawn down to the number of held-out rows (ten times, mean and spread), so that a generator that
     copies nothing gives 0.50 and one that copies gives about 1. Each time at most 2,000 rows are judged.
@@ -21,6 +26,8 @@ def dcr_share(train: Table, holdout: Table, other: Table, seed: int) -> Figure:
     The distance is Euclidean over numeric columns as ranks among the real rows, scaled to [0, 1], with a further 0 or 1
     for missing, and over categorical columns, which add 1 to the square where they differ.
     """
+    if len(holdout) < MIN_HOLDOUT:
+        return _too_few(holdout)
     rng = np.random.default_rng([seed, 4])
     rows = min(len(train), len(holdout))
     spaces = [points(table, train, holdout) for table in (train, holdout, other)]
@@ -30,8 +37,8 @@ def dcr_share(train: Table, holdout: Table, other: Table, seed: int) -> Figure:
 @one_thread()
 def dcr_floor(train: Table, holdout: Table, seed: int) -> Figure:
     """The same with real rows: half of the hold-out is judged, the other half stands for the hold-out; ten splits."""
-    if len(holdout) < 2:
-        return Figure.none(f"the hold-out must be halved, and has {len(holdout)} row")
+    if len(holdout) < MIN_HOLDOUT:
+        return _too_few(holdout)
     rng = np.random.default_rng([seed, 5])
     seen, unseen = (points(table, train, holdout) for table in (train, holdout))
     half = len(holdout) // 2
@@ -40,6 +47,10 @@ def dcr_floor(train: Table, holdout: Table, seed: int) -> Figure:
         unseen = rng.permutation(unseen)
         shares.append(_share(seen, unseen[:half], unseen[half:], min(half, len(train)), rng))
     return Figure.over(np.array(shares))
+
+
+def _too_few(holdout: Table) -> Figure:
+    return Figure.none(f"distances need a hold-out of at least {MIN_HOLDOUT} rows; it has {len(holdout)}")
 
 
 def points(table: Table, train: Table, holdout: Table) -> Floats:

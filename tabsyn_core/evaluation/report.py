@@ -1,7 +1,7 @@
 """The report: one self-contained HTML page that says how good the synthetic rows are, in figures and plain words."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from tabsyn_core.evaluation.pictures import (
 )
 from tabsyn_core.evaluation.tables import Floats
 from tabsyn_core.evaluation.threads import one_thread
+from tabsyn_core.evaluation.utility import Utility
 from tabsyn_core.files import atomic_path
 
 Level = Literal["good", "fair", "poor", "none"]
@@ -59,7 +60,7 @@ class _Scale:
         if excess is None:
             return Line(self.name, synthetic, floor, "none", f"Not judged: {synthetic.why or floor.why}.")
         level: Level = "good" if excess <= self.good else "fair" if excess <= self.fair else "poor"
-        return Line(self.name, synthetic, floor, level, self.words[level])
+        return Line(self.name, synthetic, floor, level, self.words.get(level, ""))
 
 
 SCALES = {
@@ -88,11 +89,7 @@ SCALES = {
         "fair": "A model trained on synthetic rows predicts real ones, less well than one trained on real rows.",
         "poor": "A model trained on synthetic rows loses much of what real rows teach.",
     }),
-    "identities": _Scale("Rows breaking a rule of chemistry", 0.01, 0.2, {
-        "good": "Nearly every row could be a molecule's descriptors, as far as the rules go.",
-        "fair": "Some rows contradict themselves and can be no molecule's descriptors.",
-        "poor": "Many rows contradict themselves and can be no molecule's descriptors.",
-    }),
+    "identities": _Scale("Rows breaking a rule of chemistry", 0.01, 0.2, {}),  # its words follow the share itself
     "dcr": _Scale("Rows nearer to training than to held-out rows", 0.05, 0.15, {
         "good": "No sign that training rows were copied.",
         "fair": "Rows lean towards the training rows: look before you share.",
@@ -100,6 +97,19 @@ SCALES = {
     }),
 }  # fmt: skip
 """Thresholds are distances from the floor, in the figure's own unit."""
+
+NO_MATTER = 0.01
+"""A loss of R² or AUROC that makes no difference in practice, however certain it is."""
+
+_HOW_MANY = (
+    (1.0, "Every row contradicts itself"),
+    (0.95, "Nearly every row contradicts itself"),
+    (0.5, "Most rows contradict themselves"),
+    (0.2, "Many rows contradict themselves"),
+    (0.01, "Some rows contradict themselves"),
+    (0.0, "A few rows contradict themselves"),
+)
+"""From which share on, worst first."""
 
 
 def verdict(evaluation: Evaluation) -> list[Line]:
@@ -110,14 +120,28 @@ def verdict(evaluation: Evaluation) -> list[Line]:
         _above("trend", found.trend, floor.trend),
         *(_from_half(name, found.c2st[name], floor.c2st[name]) for name in ("lightgbm", "logistic")),
     ]
-    for entry in evaluation.utility:
-        scale = SCALES["utility"]
-        lost = None if entry.difference.value is None else -entry.difference.value
-        named = _Scale(f"{entry.score} on {entry.target}", scale.good, scale.fair, scale.words)
-        lines.append(named.line(entry.tstr, entry.trtr, lost))
-    lines.append(_above("identities", found.violated_share, floor.violated_share))
+    lines += map(_utility, evaluation.utility)
+    lines.append(_chemistry(_above("identities", found.violated_share, floor.violated_share)))
     lines.append(_from_half("dcr", found.dcr, floor.dcr))
     return lines
+
+
+def _utility(entry: Utility) -> Line:
+    """Good is a loss that does not matter (0.01), or one that chance explains (2 sd) and is small all the same."""
+    scale, lost, std = SCALES["utility"], entry.difference.value, entry.difference.std
+    good = max(NO_MATTER, min(2 * (std or 0), scale.good))
+    named = replace(scale, name=f"{entry.score} on {entry.target}", good=good)
+    return named.line(entry.tstr, entry.trtr, None if lost is None else -lost)
+
+
+def _chemistry(line: Line) -> Line:
+    share = line.synthetic.value
+    if share is None:
+        return line
+    if share == 0:
+        return replace(line, words="Every row could be a molecule's descriptors, as far as the rules go.")
+    many = next(words for least, words in _HOW_MANY if share >= least)
+    return replace(line, words=f"{many} and can be no molecule's descriptors.")
 
 
 def _above(name: str, synthetic: Figure, floor: Figure) -> Line:
@@ -155,7 +179,9 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "evaluation": evaluation,
         "verdict": verdict(evaluation),
-        "scales": SCALES,
+        "scales": {name: scale for name, scale in SCALES.items() if name != "utility"},
+        "utility_scale": SCALES["utility"],
+        "no_matter": NO_MATTER,
         "overlays": [_overlay_svg(overlay(evaluation, column)) for column in worst_columns(evaluation)],
         "columns": evaluation.columns.to_dicts(),
         "telltales": evaluation.telltales.head(10).to_dicts(),

@@ -21,6 +21,8 @@ def fails(text, folder, match, name="table.csv", **settings):
 def test_empty_file(tmp_path, content, name):
     if name == "t.smi" and content.startswith(b"smiles"):
         content = b"smiles y\n"
+    if name == "t.tsv":
+        content = content.replace(b",", b"\t")
     fails(content, tmp_path, "is empty|holds no records", name)
 
 
@@ -32,7 +34,23 @@ def test_absent_file(tmp_path):
 def test_missing_column_is_answered_with_the_nearest(tmp_path):
     fails("Smiles,y\nCCO,1\n", tmp_path, r"no column 'smiles'; did you mean 'Smiles'\? Its columns: Smiles, y")
     fails("smiles,LogS\nCCO,1\n", tmp_path, "no column 'y'")
-    fails(GOOD, tmp_path, "no column 'id'", id_column="id")
+    fails(GOOD, tmp_path, r"no column 'id'\. Its columns: smiles, y", id_column="id")
+
+
+def test_a_missing_smiles_column_is_answered_with_the_one_that_holds_smiles(tmp_path):
+    table = "Drug_ID,Drug,class,y\nCCB1,c1ccccc1O,N,1\nH 95,CCO,C,2\n"
+    fails(table, tmp_path, r"no column 'SMILES'; did you mean 'Drug'\?", smiles_column="SMILES")
+    fails(table, tmp_path, r"no column 'drug_id'; did you mean 'Drug_ID'\?", smiles_column="Drug", id_column="drug_id")
+    fails("a,y\nethanol,1\n", tmp_path, r"no column 'smiles'\. Its columns: a, y")
+
+
+@pytest.mark.parametrize(("name", "mark", "told"), [
+    ("t.csv", ";", "separated by semicolons"),
+    ("t.csv", "\t", r"separated by tabs.*\.tsv"),
+    ("t.tsv", ",", r"separated by commas.*\.csv"),
+])  # fmt: skip
+def test_another_delimiter_is_named(tmp_path, name, mark, told):
+    fails(GOOD.replace(",", mark), tmp_path, told, name)
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\0\0", b"PK\x03\x04\0\0", b"PAR1\0\0PAR1", bytes(range(256))])
@@ -142,6 +160,8 @@ def test_a_constant_target_is_allowed_with_a_warning(tmp_path):
 def test_text_among_numbers_rejects_the_record_by_column_and_value(tmp_path):
     found = run_text("smiles,y\nCCO,1\nCCC,>100\nCCN,1_0\n", tmp_path)
     assert found.reasons() == {3: "column 'y' is not a number: '>100'", 4: "column 'y' is not a number: '1_0'"}
+    [warning] = found.summary["warnings"][:1]
+    assert warning.startswith("2 records rejected: column 'y' is not a number, such as '>100'; 1 of them censored")
 
 
 def test_a_target_without_any_number_is_an_error(tmp_path):

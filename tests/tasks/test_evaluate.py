@@ -34,7 +34,7 @@ def table(rows: int, seed: int) -> pl.DataFrame:
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
-    for seed, (path, rows) in enumerate(((paths.TRAIN, 120), (paths.HOLDOUT, 40), (paths.SYNTHETIC, 100))):
+    for seed, (path, rows) in enumerate(((paths.TRAIN, 120), (paths.HOLDOUT, 60), (paths.SYNTHETIC, 100))):
         path.parent.mkdir(parents=True, exist_ok=True)
         made = table(rows, seed)
         if path != paths.SYNTHETIC:
@@ -70,7 +70,7 @@ def test_the_seed_and_folds_come_from_params():
     first = evaluate.evaluate_synthetic(params).to_json()
     other = evaluate.evaluate_synthetic(params.model_copy(update={"seed": 2})).to_json()
     assert first["c2st"] != other["c2st"]
-    assert first["rows"] == other["rows"] == {"training": 120, "held_out": 40, "synthetic": 100}
+    assert first["rows"] == other["rows"] == {"training": 120, "held_out": 60, "synthetic": 100}
 
 
 @pytest.mark.usefixtures("project")

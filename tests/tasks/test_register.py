@@ -20,7 +20,7 @@ from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import read_json, write_json
 from tasks.gate import flatten_figures, refusals
 from tasks.params import GateParams, load_params
-from tasks.provenance import dvc_md5, git_tags, locked_hashes, project_root, redact
+from tasks.provenance import dvc_md5, git_tags, locked_hashes, md5_tag, project_root, redact
 from tasks.register import find_version, register
 from tasks.registry import connect, registry_errors
 
@@ -338,3 +338,9 @@ def test_a_figure_that_could_not_be_computed_passes_no_line():
     assert len(list(refusals(GateParams(min={"dcr.share": 0.4}), figures, None))) == 1
     assert len(list(refusals(GateParams(at_most_champion_plus={"dcr.share": 0.4}), figures, figures))) == 1
     assert len(list(refusals(GateParams(at_least_champion_minus={"dcr.share": 0.4}), figures, {"dcr.share": 0.5}))) == 1
+
+
+def test_a_source_outside_the_project_has_a_tag_that_mlflow_takes():
+    assert md5_tag("../shared/data/clearance.csv") == "dvc.md5.shared/data/clearance.csv"
+    assert md5_tag("/data/clearance.csv") == "dvc.md5.data/clearance.csv"
+    assert md5_tag("data/processed/train.parquet") == "dvc.md5.data/processed/train.parquet"

@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabsyn_core.evaluation.detection import c2st
+from tabsyn_core.evaluation.detection import MIN_ROWS, c2st
 from tabsyn_core.evaluation.tables import align
 
 
@@ -64,8 +64,13 @@ def test_the_same_seed_gives_the_same_bits(molecules):
     assert first[1].equals(again[1])
 
 
-def test_one_row_is_not_judged():
-    figures, telltales = judge(pl.DataFrame({"x": [1.0]}), pl.DataFrame({"x": [2.0]}))
-    assert figures["lightgbm"].value is None
-    assert "at least 2 rows" in figures["lightgbm"].why
-    assert telltales.height == 0
+@pytest.mark.parametrize("fewer", [1, 8, MIN_ROWS - 1])
+def test_few_rows_are_not_judged_on_either_side(fewer):
+    few, enough = pl.DataFrame({"x": np.arange(float(fewer))}), pl.DataFrame({"x": np.arange(float(MIN_ROWS))})
+    for real, other in ((few, enough), (enough, few)):
+        figures, telltales = judge(real, other)
+        for figure in figures.values():
+            assert figure.value is None
+            assert f"at least 50 rows of each kind; there are {fewer}" in figure.why
+        assert telltales.height == 0
+    assert all(figure.value is not None for figure in judge(enough, enough)[0].values())

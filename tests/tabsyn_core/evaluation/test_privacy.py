@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share, points
+from tabsyn_core.evaluation.privacy import MIN_HOLDOUT, dcr_floor, dcr_share, points
 from tabsyn_core.evaluation.tables import align
 
 
@@ -38,7 +38,7 @@ def test_half_copied_rows_lie_between(molecules, more):
 
 
 def test_rows_as_near_to_either_count_half():
-    table = pl.DataFrame({"x": [1.0, 2.0], "c": ["a", "b"]})
+    table = pl.DataFrame({"x": [1.0, 2.0] * 10, "c": ["a", "b"] * 10})
     assert judge(table, table, table)[0].value == 0.5
 
 
@@ -54,7 +54,7 @@ def test_the_distance_is_the_stated_one():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=20), st.floats(1e-3, 1e3))
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2 * MIN_HOLDOUT, max_size=60), st.floats(1e-3, 1e3))
 def test_a_change_of_unit_changes_nothing(values, unit):
     split = len(values) // 2
     one, two = ([pl.DataFrame({"x": np.array(part) * by}) for part in (values[:split], values[split:], values[::2])]
@@ -62,9 +62,10 @@ def test_a_change_of_unit_changes_nothing(values, unit):
     assert judge(*one) == judge(*two)
 
 
-def test_a_hold_out_of_one_row_has_no_floor():
-    table = pl.DataFrame({"x": [1.0, 2.0]})
-    share, floor = judge(table, table[:1], table)
-    assert 0 <= share.value <= 1
-    assert floor.value is None
-    assert "has 1 row" in floor.why
+@pytest.mark.parametrize("rows", [1, MIN_HOLDOUT - 1])
+def test_a_small_hold_out_is_not_compared_with(rows):
+    table = pl.DataFrame({"x": np.arange(float(MIN_HOLDOUT))})
+    for figure in judge(table, table[:rows], table):
+        assert figure.value is None
+        assert figure.why == f"distances need a hold-out of at least 20 rows; it has {rows}"
+    assert all(figure.value is not None for figure in judge(table, table, table))
