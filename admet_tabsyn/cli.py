@@ -155,6 +155,9 @@ def _clean_page(*, verbose: bool) -> Iterator[None]:
         steps.removeHandler(lines)
 
 
+_LONGEST_WARNING = 400
+
+
 class _StepLines(logging.Handler):
     """Prints the lines that begin with a step's name and its warnings; its error ends the run, and is said there."""
 
@@ -167,7 +170,9 @@ class _StepLines(logging.Handler):
         """Print one line, if a step said it."""
         line = record.getMessage()
         if line.startswith(self.starts) and not line.startswith(self.errors):
-            console.print(line, markup=False, soft_wrap=True)
+            whole = len(line) <= _LONGEST_WARNING or not line.startswith("  warning: ")
+            shown = line if whole else f"{line[:_LONGEST_WARNING]} … (all of it in the Data Docs)"
+            console.print(shown, markup=False, soft_wrap=True)
 
 
 @app.command(
