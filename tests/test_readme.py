@@ -86,7 +86,7 @@ def test_the_command_line_gives_what_the_readme_says(walked):
 
 def test_the_judgement_of_a_table_has_a_floor(walked):
     judged = json.loads((walked.root / "out/judged/report.json").read_text(encoding="utf-8"))
-    assert judged["c2st"].keys() == judged["floor"]["c2st"].keys()
+    assert {"lightgbm", "logistic"} <= judged["c2st"].keys() & judged["floor"]["c2st"].keys()
     assert "<html" in (walked.root / "out/judged/report.html").read_text(encoding="utf-8")
 
 

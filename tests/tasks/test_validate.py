@@ -86,7 +86,8 @@ def made(tmp_path_factory):
     (root / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     params = load_params(root / "params.yaml")
     molecules, descriptors = root / "molecules.parquet", root / "descriptors.parquet"
-    ingest(params.data, molecules=molecules, rejected=root / "r.parquet", summary=root / "i.json", workers=1)
+    made = {"molecules": molecules, "rejected": root / "r.parquet", "summary": root / "i.json"}
+    ingest(params.data, **made, tdc_cache=root / "tdc", workers=1)
     featurize(molecules, descriptors=descriptors, missing_reasons=root / "m.parquet", workers=1)
     return Tables(root, params, pl.read_parquet(molecules), pl.read_parquet(descriptors))
 
