@@ -19,7 +19,7 @@ export GX_ANALYTICS_ENABLED = false
 export MLFLOW_DISABLE_TELEMETRY = true
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: help demo test lint format docs serve-mlflow clean
+.PHONY: help demo test lint format docs ablation serve-mlflow clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ format: $(INSTALLED) ## put every file into ruff's format and apply its safe fix
 docs: $(INSTALLED) ## build the API reference into site/index.html
 	@$(BIN)/pdoc --docformat google --output-directory site tabsyn_core tasks flows admet_tabsyn
 	@echo "site/index.html"
+
+ablation: $(INSTALLED) ## what each part of the generator is worth, beside the floor (hours); ARGS="--seeds 0 --write"
+	@$(BIN)/python benchmarks/ablation.py $(ARGS)
 
 serve-mlflow: $(INSTALLED) ## MLflow's pages and registry on http://127.0.0.1:5000; PORT=5001 moves them
 	@$(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \

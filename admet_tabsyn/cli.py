@@ -1,5 +1,6 @@
 """``admet-tabsyn``: the pipeline and its results from a shell."""
 
+import json
 import logging
 import os
 import signal
@@ -180,6 +181,10 @@ class _StepLines(logging.Handler):
         "admet-tabsyn sample -n 500",
         "admet-tabsyn sample -n 500 --seed 7 -o rows.csv",
         "admet-tabsyn sample models:/admet-tabsyn-solubility@champion -n 10000 -o rows.parquet",
+        """admet-tabsyn sample --where '{"solubility_class": "(C) high", "MolWt": [100, 250]}'""",
+        """admet-tabsyn sample --where '{"solubility_class": ["(A) low", "(B) medium"], "logS": [null, -3]}'""",
+        """admet-tabsyn sample --where '{"RingCount": {"in": [1, 2]}}'""",
+        "admet-tabsyn sample -n 300 --balance solubility_class",
     )
 )
 def sample(
@@ -189,18 +194,40 @@ def sample(
     *,
     num_rows: Annotated[int, typer.Option("-n", "--num-rows", min=1, help="How many rows.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same rows.")] = 0,
-    num_steps: Annotated[int, typer.Option(min=1, help="Heun steps: more are slower and closer.")] = 50,
+    where: Annotated[
+        str,
+        typer.Option(help="Only such rows, as JSON: a value, the [low, high] of a number, or a list of classes."),
+    ] = "",
+    balance: Annotated[
+        str | None, typer.Option(help="A column of classes or counts: equally many rows of each.")
+    ] = None,
+    num_steps: Annotated[int, typer.Option(min=1, help="Heun steps: more are slower and closer.")] = 25,
     chunk_size: Annotated[int, typer.Option(min=1, help="Rows in memory at once.")] = 1000,
     out: Annotated[Path, typer.Option("-o", "--out", help="A .parquet or .csv file.")] = Path("synthetic.parquet"),
 ) -> None:
-    """Draw rows from a saved or registered generator."""
+    """Draw rows from a saved or registered generator, any rows or such as meet conditions."""
     if out.suffix not in (".parquet", ".csv"):
         raise TabsynError(f"{out} should end in .parquet or .csv; that says what to write.")
     draw = _draw_csv if out.suffix == ".csv" else _draw
+    asked = {"where": _conditions(where), "balance": balance}
+    wanted = {"num_rows": num_rows, "seed": seed, "num_steps": num_steps, "chunk_size": chunk_size, **asked}
     with tempfile.TemporaryDirectory() as folder:
         generator = _generator_folder(model, Path(folder))
-        draw(generator, out, num_rows=num_rows, seed=seed, num_steps=num_steps, chunk_size=chunk_size)
+        draw(generator, out, **wanted)
     console.print(f"{num_rows:,} rows: {out}", markup=False, soft_wrap=True)
+
+
+def _conditions(where: str) -> dict[str, Any]:
+    try:
+        conditions = json.loads(where or "{}")
+    except json.JSONDecodeError as error:
+        raise TabsynError(f"--where is not JSON ({error}); {_WHERE}") from error
+    if not isinstance(conditions, dict):
+        raise TabsynError(f"--where is no JSON object; {_WHERE}")
+    return conditions
+
+
+_WHERE = """write for example --where '{"solubility_class": "(C) high", "MolWt": [100, 250]}'."""
 
 
 def _generator_folder(model: str, download: Path) -> Path:
@@ -237,7 +264,7 @@ def _version(model: str) -> Any:
         raise TabsynError(f"there is no {model}; the registry at {redact(uri)} {held}.") from error
 
 
-def _draw(generator: Path, out: Path, **wanted: int) -> None:
+def _draw(generator: Path, out: Path, **wanted: Any) -> None:
     from tasks.sample import sample_rows
     from tasks.stage import ProgressReporter
 
@@ -246,13 +273,43 @@ def _draw(generator: Path, out: Path, **wanted: int) -> None:
     reporter.close()
 
 
-def _draw_csv(generator: Path, out: Path, **wanted: int) -> None:
+def _draw_csv(generator: Path, out: Path, **wanted: Any) -> None:
     import polars as pl
 
     with atomic_path(out) as temporary:
         rows = temporary.with_suffix(".parquet")
         _draw(generator, rows, **wanted)
         pl.scan_parquet(rows).sink_csv(temporary)
+
+
+@app.command(
+    epilog=_examples(
+        "admet-tabsyn impute rows.csv --draws 5 --out completed",
+        "admet-tabsyn impute rows.parquet --generator models:/admet-tabsyn-solubility@champion --out completed",
+    )
+)
+def impute(
+    rows: Annotated[Path, typer.Argument(help="A .parquet or .csv file of rows with gaps.")],
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the completed files.")],
+    generator: Annotated[
+        str, typer.Option(help="A saved generator's folder, or models:/<name>@champion from the registry.")
+    ] = str(paths.GENERATOR),
+    draws: Annotated[int, typer.Option(min=1, help="Completed files: their spread is what is not known.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed fills in the same values.")] = 0,
+    num_steps: Annotated[int, typer.Option(min=1, help="Heun steps: more are slower and closer.")] = 25,
+) -> None:
+    """Fill in the gaps of rows, several times over: each file is one way they may be filled in.
+
+    A column of the generator's table that the file does not have is a gap in every row; the identifiers smiles and
+    inchikey are kept as they are.
+    """
+    from tasks.impute import impute_rows
+
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = _generator_folder(generator, Path(folder))
+        for path in impute_rows(loaded, rows, out, draws=draws, seed=seed, num_steps=num_steps):
+            print(path)
 
 
 @app.command(

@@ -91,7 +91,8 @@ def _registered() -> str:
         return f"{name}: this registry does not hold the version"
     version = connect().get_model_version(name, found.version)
     aliases = ", ".join(f"@{alias}" for alias in sorted(version.aliases)) or "no alias"
-    verdict = f"; {version.description}" if version.description and "champion" not in version.aliases else ""
+    said = (version.description or "").partition("\n")[0]  # below it is the model card
+    verdict = f"; {said}" if said and "champion" not in version.aliases else ""
     return f"models:/{name}/{version.version} ({aliases}){verdict}"
 
 

@@ -1,5 +1,6 @@
 """Rows from the registered champion, on request."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def sample_champion(
     seed: int = 0,
     num_steps: int | None = None,
     out: str | None = None,
+    *,
+    where: dict[str, Any] | None = None,
 ) -> str:
     """Write rows of ``models:/<model_name>@champion`` as Parquet; a preview of them is shown as an artifact.
 
@@ -39,6 +42,7 @@ def sample_champion(
         seed: The same seed gives the same rows.
         num_steps: Steps of the diffusion sampler; what the model was registered with by default.
         out: The Parquet file; ``.admet/samples/<flow run id>.parquet`` by default.
+        where: Conditions that every row meets, such as ``{"MolWt": [200, 350], "RingCount": 2}``; none by default.
 
     Returns:
         Its path.
@@ -47,7 +51,8 @@ def sample_champion(
         TabsynError: The registry does not answer or has no champion, or ``out`` cannot be written.
     """
     name = model_name or load_params(paths.PARAMS).register_.model_name
-    wanted = {"n_rows": n_rows, "seed": seed, **({} if num_steps is None else {"num_steps": num_steps})}
+    wanted: dict[str, Any] = {"n_rows": n_rows, "seed": seed, **({} if num_steps is None else {"num_steps": num_steps})}
+    wanted |= {"where": json.dumps(where)} if where else {}
     file = SAMPLES / f"{flow_run.get_id()}.parquet" if out is None else Path(out)
     table = draw(f"models:/{name}@champion", wanted, file)
     preview = table.head(_PREVIEW_ROWS).select(table.columns[-_PREVIEW_COLUMNS:])
@@ -68,7 +73,7 @@ def another_try_can_help(_task: Any, _run: Any, state: Any) -> bool:
     retry_condition_fn=another_try_can_help,
     cache_policy=NO_CACHE,
 )
-def draw(model_uri: str, wanted: dict[str, int], out: Path) -> pl.DataFrame:
+def draw(model_uri: str, wanted: dict[str, Any], out: Path) -> pl.DataFrame:
     """Let MLflow load a version and predict, and write what comes.
 
     Args:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from tabsyn_core.errors import TabsynError
+from tabsyn_core.private.config import PrivacyConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class VAEConfig:
         beta_max: β starts here,
         beta_min: falls to this at least,
         beta_decay: by this factor whenever the reconstruction has stopped improving.
+        heads: What the decoder's heads are: ``"interval"``, a discretised logistic on each state's interval of ranks,
+            or ``"family"``, the likelihood of the column's own family (:mod:`tabsyn_core.heads`).
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -36,6 +39,7 @@ class VAEConfig:
     beta_max: float = 1e-2
     beta_min: float = 1e-5
     beta_decay: float = 0.7
+    heads: Literal["interval", "family"] = "interval"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -59,12 +63,15 @@ class DiffusionConfig:
         p_mean: Mean of ln σ in training.
         p_std: Standard deviation of ln σ in training.
         whitening: Power of the latent's variances that is taken out, 0 (none) to 1 (all).
+        validation_share: Share of the training rows that it does not train on but is validated on every 100 updates;
+            the best weights are kept. 0 validates nothing and keeps the last.
+        patience: Validations in a row without improvement after which training stops; 0 never stops early.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    width: int = 512
-    num_blocks: int = 4
+    width: int = 128
+    num_blocks: int = 2
     batch_size: int = 256
     learning_rate: float = 1e-3
     ema_halflife: float = 200.0
@@ -72,6 +79,8 @@ class DiffusionConfig:
     p_mean: float = -1.2
     p_std: float = 1.4
     whitening: float = 0.5
+    validation_share: float = 0.1
+    patience: int = 5
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -79,12 +88,86 @@ class DiffusionConfig:
         _check_positive("diffusion", self, names)
         if not 0 <= self.whitening <= 1:
             raise TabsynError(f"diffusion.whitening is {self.whitening}; it must lie between 0 and 1.")
+        if not 0 <= self.validation_share < 1:
+            raise TabsynError(
+                f"diffusion.validation_share is {self.validation_share}; it must be at least 0 and less than 1."
+            )
+        if self.patience < 0:
+            raise TabsynError(f"diffusion.patience is {self.patience}; it must be 0 or more.")
+
+
+@dataclass(frozen=True, slots=True)
+class AdversarialConfig:
+    """The game between the diffusion model and a discriminator.
+
+    Attributes:
+        steps: k, ascents of the discriminator before each descent of the diffusion model; 0 plays no game.
+        weight: Of the adversarial term beside the denoising loss.
+        width: Size of the discriminator's hidden layers.
+        learning_rate: Of the discriminator's AdamW.
+        start: Share of the updates after which the game begins.
+        ratio: ρ = τ / σ, how far one step of the flow carries.
+        penalty: Weight of R₁, the squared gradient of the logit at real latents (Mescheder et al., ICML 2018).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    steps: int = 0
+    weight: float = 0.05
+    width: int = 256
+    learning_rate: float = 5e-4
+    start: float = 0.5
+    ratio: float = 0.5
+    penalty: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be played."""
+        for name, value in (("width", self.width), ("learning_rate", self.learning_rate)):
+            if not value > 0:
+                raise TabsynError(f"adversarial.{name} is {value}; it must be more than 0.")
+        for name, least in (("steps", self.steps), ("weight", self.weight), ("penalty", self.penalty)):
+            if not least >= 0:
+                raise TabsynError(f"adversarial.{name} is {least}; it must be 0 or more.")
+        if not 0 <= self.start <= 1:
+            raise TabsynError(f"adversarial.start is {self.start}; it must lie between 0 and 1.")
+        if not 0 < self.ratio < 1:
+            raise TabsynError(f"adversarial.ratio is {self.ratio}; it must lie between 0 and 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainConfig:
+    """The autoregressive heads that draw what the diffusion model does not (:mod:`tabsyn_core.chain`).
+
+    Attributes:
+        core: Columns that the diffusion model draws, those with the fewest distinct values, but an eighth of all
+            columns at most; ``None`` for all of them, which leaves nothing to the heads.
+        min_leaf: Training rows in a leaf, at least.
+        smoothing: How far a value may move towards another of its leaf, as a share of the way; 0 draws training values.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    core: int | None = 24
+    min_leaf: int = 5
+    smoothing: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be fitted."""
+        if self.core is not None and self.core < 0:
+            raise TabsynError(f"chain.core is {self.core}; it must be at least 0, or null for all columns.")
+        if self.min_leaf < 1:
+            raise TabsynError(f"chain.min_leaf is {self.min_leaf}; it must be at least 1.")
+        if not 0 <= self.smoothing <= 1:
+            raise TabsynError(f"chain.smoothing is {self.smoothing}; it must lie between 0 and 1.")
 
 
 def _check_positive(section: str, config: object, names: tuple[str, ...]) -> None:
     for name in names:
         if not getattr(config, name) > 0:
             raise TabsynError(f"{section}.{name} is {getattr(config, name)}; it must be more than 0.")
+
+
+FrontEnd = Literal["families", "families without atoms", "quantile", "gaussian"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +177,12 @@ class GeneratorConfig:
     Attributes:
         vae: The transformer VAE.
         diffusion: The score model.
+        adversarial: The game between the score model and a discriminator, off by default.
+        chain: The autoregressive heads.
+        privacy: Differential privacy, off by default; it does without VAE, heads and discriminators.
+        front_end: How columns become ranks: ``"families"`` is the product; the others are what peers do.
+        identities: Whether columns that are functions of others are recomputed and constraints are kept.
+        proposals: Rows drawn for each row that is kept by the density-ratio discriminator; 1 does without.
         num_updates: Updates of the score model, whatever the number of rows.
         threads: CPU threads; fixed, because their number changes the last bits of a sum.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one.
@@ -101,12 +190,57 @@ class GeneratorConfig:
 
     vae: VAEConfig = field(default_factory=VAEConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
-    num_updates: int = 1500
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    privacy: PrivacyConfig | None = None
+    front_end: FrontEnd = "families"
+    identities: bool = True
+    proposals: int = 4
+    num_updates: int = 400
     threads: int = 2
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if self.proposals < 1:
+            raise TabsynError(f"proposals is {self.proposals}; it must be at least 1.")
+
+    @classmethod
+    def published(cls, *, vae_updates: int = 4000, num_updates: int = 10_000) -> "GeneratorConfig":
+        """TabSyn as its authors published it (Zhang et al., ICLR 2024, appendix D).
+
+        The published recipe counts epochs, 4,000 of the VAE and 10,000 of the score model; here the budget is in
+        updates and explicit. Their schedule of β, token size, constants of EDM and quantile front-end are kept.
+        """
+        return cls(
+            vae=VAEConfig(
+                d_token=4, width=32, num_layers=2, num_updates=vae_updates, batch_size=4096, learning_rate=1e-3
+            ),
+            diffusion=DiffusionConfig(width=1024, num_blocks=4, batch_size=4096, whitening=0.0, validation_share=0.0),
+            chain=ChainConfig(core=None),
+            front_end="quantile",
+            identities=False,
+            proposals=1,
+            num_updates=num_updates,
+        )
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "GeneratorConfig":
-        """The inverse of ``dataclasses.asdict``."""
-        parts = {"vae": VAEConfig(**content["vae"]), "diffusion": DiffusionConfig(**content["diffusion"])}
-        return cls(**{**content, **parts})
+        """The inverse of ``dataclasses.asdict``; what older versions did not know is as it was for them."""
+        content = {**_BEFORE_CHAIN, **content, "diffusion": {**_BEFORE_VALIDATION, **content["diffusion"]}}
+        known = {name: part(**content[name]) for name, part in _PARTS.items() if content.get(name) is not None}
+        return cls(**{**content, **known})
+
+
+_PARTS: dict[str, Any] = {
+    "vae": VAEConfig,
+    "diffusion": DiffusionConfig,
+    "adversarial": AdversarialConfig,
+    "chain": ChainConfig,
+    "privacy": PrivacyConfig,
+}
+_BEFORE_CHAIN: dict[str, Any] = {"chain": {"core": None}, "proposals": 1}
+"""Format 1 drew every column by diffusion and kept every row,"""
+
+_BEFORE_VALIDATION: dict[str, Any] = {"validation_share": 0.0}
+"""and trained on all of them to the end."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -65,21 +66,30 @@ class TransformerBlock(nn.Module):
 
 
 class StateHeads(nn.Module):
-    """p(state | rank, token): the mass a logistic kernel around the rank puts on each state's interval.
+    """p(state | rank, token): the mass a kernel around the rank puts on each state's interval.
 
-    The kernel is the discretised logistic of PixelCNN++ (Salimans et al., ICLR 2017) on the codec's intervals; the
-    body has what the atoms leave. Before any training the kernel alone says which state a rank belongs to, so the
-    network only learns what other columns add, through a linear head on the column's token. Columns of similar size
-    share one padded matrix product: 200 heads cost a few kernels, and a column of 5,000 levels widens no other.
+    The kernel is the discretised logistic of PixelCNN++ (Salimans et al., ICLR 2017) on the codec's intervals, or a
+    normal one, the ordered probit; the body has what the atoms leave. Before any training the kernel alone says which
+    state a rank belongs to, so the network only learns what other columns add, through a linear head on the column's
+    token. Columns of similar size share one padded matrix product: 200 heads cost a few kernels, and a column of 5,000
+    levels widens no other.
 
     Args:
         low: For each column, the lower rank of each state; NaN marks the body.
         high: The upper ranks.
         width: Size of a token.
+        kernel: ``"logistic"`` learns a bandwidth a column, ``"normal"`` is told one with every rank.
     """
 
-    def __init__(self, low: Sequence[Sequence[float]], high: Sequence[Sequence[float]], width: int) -> None:
+    def __init__(
+        self,
+        low: Sequence[Sequence[float]],
+        high: Sequence[Sequence[float]],
+        width: int,
+        kernel: Literal["logistic", "normal"] = "logistic",
+    ) -> None:
         super().__init__()
+        self.cumulative = torch.sigmoid if kernel == "logistic" else torch.special.ndtr
         sizes = [len(column) for column in low]
         padded = [2 ** math.ceil(math.log2(size)) if size > 1 else 0 for size in sizes]
         self.groups = [[j for j, other in enumerate(padded) if other == size] for size in sorted(set(padded) - {0})]
@@ -96,20 +106,22 @@ class StateHeads(nn.Module):
             self.register_buffer(f"is_body_{number}", bounds[0].isnan(), persistent=False)
             self.register_buffer(f"bounds_{number}", bounds.nan_to_num(0.0), persistent=False)
             self.register_buffer(f"absent_{number}", absent, persistent=False)
-        self.log_bandwidth = nn.Parameter(torch.full((len(low),), math.log(_START_BANDWIDTH)))
+        if kernel == "logistic":
+            self.log_bandwidth = nn.Parameter(torch.full((len(low),), math.log(_START_BANDWIDTH)))
 
-    def forward(self, tokens: Tensor, ranks: Tensor) -> list[tuple[list[int], Tensor]]:
-        """Map tokens (batch, columns, width) and ranks (batch, columns) to logits by group.
+    def forward(self, tokens: Tensor, ranks: Tensor, bandwidth: Tensor | None = None) -> list[tuple[list[int], Tensor]]:
+        """Map tokens (batch, columns, width), ranks and bandwidths (batch, columns) to logits by group.
 
         Returns:
             For each group its columns and their logits, (columns, batch, states).
         """
         by_column, rank_by_column = tokens.transpose(0, 1), ranks.t()[..., None]
+        scale = self.log_bandwidth.clamp(-6, 0).exp()[:, None] if bandwidth is None else bandwidth.t()
+        scale = scale[..., None]
         logits = []
         for number, (columns, weight) in enumerate(zip(self.groups, self.weights, strict=True)):
-            bandwidth = self.log_bandwidth[columns].clamp(-6, 0).exp()[:, None, None]
-            low, high = (self.get_buffer(f"bounds_{number}") - rank_by_column[columns]) / bandwidth
-            mass = high.sigmoid() - low.sigmoid()
+            low, high = (self.get_buffer(f"bounds_{number}") - rank_by_column[columns]) / scale[columns]
+            mass = self.cumulative(high) - self.cumulative(low)
             mass = torch.where(self.get_buffer(f"is_body_{number}"), 1 - mass.sum(-1, keepdim=True), mass)
             kernel = mass.clamp(min=_MIN_MASS).log().masked_fill(self.get_buffer(f"absent_{number}"), -1e4)
             logits.append((columns, torch.baddbmm(kernel, by_column[columns], weight)))

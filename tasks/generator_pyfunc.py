@@ -4,11 +4,15 @@ MLflow copies this file into the model (models-from-code: nothing is pickled) be
 import that package and the pinned requirements, and nothing else of this project.
 """
 
+import json
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -16,17 +20,35 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from tabsyn_core.conform import conform
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.generator import Generator
+from tabsyn_core.schema import TableSchema
 
 RANGES = {"n_rows": (1, 1_000_000), "seed": (0, 2**32 - 1), "num_steps": (1, 1_000)}
-"""The params of ``predict`` and the values each may take, both ends included."""
+"""The whole numbers among the params of ``predict`` and the values each may take, both ends included."""
+
+PARAMS = (*RANGES, "where", "impute")
+"""All params of ``predict``."""
+
+_MOST_ROWS = RANGES["n_rows"][1]
 
 _PANDAS_DTYPES: dict[pa.DataType, pd.api.extensions.ExtensionDtype] = {
     pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(),
     pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(),
     pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The params of one call, checked."""
+
+    n_rows: int
+    seed: int
+    num_steps: int
+    where: dict[str, Any]
+    impute: bool
 
 
 class GeneratorModel(PythonModel):
@@ -40,29 +62,77 @@ class GeneratorModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Sample rows.
+        """Sample rows, with conditions or without, or fill in the gaps of given ones.
 
         Args:
             context: Not used; MLflow passes it.
-            model_input: ``None`` or a frame without rows. Conditions on columns are not supported yet.
-            params: ``n_rows``, ``seed`` and ``num_steps`` of the diffusion sampler; MLflow fills in the defaults of
-                the signature.
+            model_input: Conditions: a frame, or a list of dictionaries, with some of the table's columns. Each row is
+                a request for rows with the values it holds; a missing value leaves its column free. ``None`` or no
+                rows at all ask for rows without conditions. With ``impute``, rows whose gaps are to be filled in; a
+                column that is not there is a gap in every row.
+            params: MLflow fills in the defaults of the signature.
+                ``n_rows``: rows for each row of conditions, not used with ``impute``; ``seed``; ``num_steps`` of the
+                diffusion sampler; ``where``: further conditions on all rows as a JSON object, for what equality cannot
+                say, such as ``{"MolWt": [200, 350], "RingCount": [null, 2]}`` (see
+                :mod:`tabsyn_core.conditions`); ``impute``: whether to fill in gaps instead.
 
         Returns:
-            ``n_rows`` rows, with the column names and order of the fitted table. Integer columns have pandas'
-            nullable dtypes (``Int64``) whether or not a value is missing, so that dtypes never depend on the draw.
+            ``n_rows`` rows for each request, one request after the other, or the given rows completed, with the column
+            names and order of the fitted table. Integer columns have pandas' nullable dtypes (``Int64``) whether or
+            not a value is missing, so that dtypes never depend on the draw.
 
         Raises:
-            MlflowException: ``INVALID_PARAMETER_VALUE`` (HTTP 400) for conditions or a param out of its range.
+            MlflowException: ``INVALID_PARAMETER_VALUE`` (HTTP 400) for a column that the table does not have, a
+                condition that cannot be met, or a param that is unknown or out of its range.
         """
         del context
-        _refuse_conditions(model_input)
         wanted = _check_params(params or {})
         try:
-            rows = self._generator.sample(wanted["n_rows"], seed=wanted["seed"], num_steps=wanted["num_steps"])
+            given = _read_rows(model_input, self._generator.schema)
+            return to_pandas(self._imputed(given, wanted) if wanted.impute else self._sampled(given, wanted))
         except TabsynError as error:
             raise _invalid(str(error)) from error
-        return to_pandas(rows)
+
+    def _sampled(self, conditions: pl.DataFrame, wanted: _Wanted) -> pl.DataFrame:
+        """The rows of each request; the seed of request k is ``seed`` + k."""
+        requests = conditions.to_dicts() or [{}]
+        if wanted.n_rows * len(requests) > _MOST_ROWS:
+            raise TabsynError(f"{len(requests)} requests of {wanted.n_rows} rows are more than {_MOST_ROWS:,} in all.")
+        drawn = []
+        for place, request in enumerate(requests):
+            equal = {name: value for name, value in request.items() if value is not None}
+            if twice := sorted(equal.keys() & wanted.where.keys()):
+                raise TabsynError(f"columns {twice} are in where and among the conditions; name each in one of them.")
+            where = {**wanted.where, **equal}
+            drawn.append(
+                self._generator.sample(wanted.n_rows, seed=wanted.seed + place, where=where, num_steps=wanted.num_steps)
+            )
+        return pl.concat(drawn)
+
+    def _imputed(self, given: pl.DataFrame, wanted: _Wanted) -> pl.DataFrame:
+        if wanted.where or not given.height:
+            raise TabsynError("impute fills in the rows of the input: pass at least one, and no where.")
+        return self._generator.impute(given, seed=wanted.seed, num_steps=wanted.num_steps)[0]
+
+
+def _read_rows(given: Any, schema: TableSchema) -> pl.DataFrame:
+    """The input as rows of the table, null where it says nothing; no rows for any form of nothing.
+
+    Raises:
+        TabsynError: It is no table, a column is unknown, or a value is none of its column's dtype.
+    """
+    if given is None or (hasattr(given, "__len__") and len(given) == 0):
+        return schema.empty()
+    one = isinstance(given, Mapping) and not any(isinstance(values, list | np.ndarray) for values in given.values())
+    try:
+        frame = pd.DataFrame([given] if one else given).rename(columns=str)
+        rows: pl.DataFrame = pl.from_pandas(frame)
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise TabsynError(
+            f"the input is no table ({error}); pass a frame (over HTTP dataframe_records), or a list of records with"
+            " one value a column."
+        ) from error
+    return conform(rows, schema, "the input")
 
 
 def to_pandas(table: pl.DataFrame) -> pd.DataFrame:
@@ -71,30 +141,38 @@ def to_pandas(table: pl.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _refuse_conditions(given: Any) -> None:
-    if given is not None and not (hasattr(given, "__len__") and len(given) == 0):
-        raise _invalid(
-            "conditions on columns are not supported: pass None or a frame without rows, and ask for rows with "
-            'params={"n_rows": ...}.'
-        )
-
-
-def _check_params(params: dict[str, Any]) -> dict[str, int]:
-    """The params as integers; where ``predict`` is called without MLflow's signature check, the only check.
+def _check_params(params: dict[str, Any]) -> _Wanted:
+    """The params with their types; where ``predict`` is called without MLflow's signature check, the only check.
 
     Raises:
-        MlflowException: One is unknown, missing, not whole, or out of its range.
+        MlflowException: One is unknown, missing, of another type, or out of its range.
     """
-    if params.keys() != RANGES.keys():
+    if params.keys() != set(PARAMS):
         raise _wrong_params(f"got {', '.join(params) or 'none'}")
     for name, (lowest, highest) in RANGES.items():
         if not isinstance(params[name], Integral) or not lowest <= params[name] <= highest:
             raise _invalid(f"{name} is {params[name]!r}; it must be a whole number between {lowest} and {highest}.")
-    return {name: int(params[name]) for name in RANGES}
+    if not isinstance(params["impute"], bool | np.bool_):
+        raise _invalid(f"impute is {params['impute']!r}; it must be true or false.")
+    numbers = {name: int(params[name]) for name in RANGES}
+    return _Wanted(**numbers, where=_read_where(params["where"]), impute=bool(params["impute"]))
+
+
+def _read_where(text: Any) -> dict[str, Any]:
+    try:
+        where = json.loads(text) if text else {}
+    except (TypeError, json.JSONDecodeError) as error:
+        raise _invalid(f"where is {text!r}, which is not JSON ({error}); {_WHERE}") from error
+    if not isinstance(where, dict):
+        raise _invalid(f"where is {text!r}, which is no JSON object; {_WHERE}")
+    return where
+
+
+_WHERE = 'write for example {"MolWt": [200, 350], "RingCount": 2}.'
 
 
 def _wrong_params(found: str) -> MlflowException:
-    return _invalid(f"the params are {', '.join(RANGES)}; {found}.")
+    return _invalid(f"the params are {', '.join(PARAMS)}; {found}.")
 
 
 def _invalid(message: str) -> MlflowException:
@@ -119,7 +197,7 @@ def _make_unknown_params_an_error() -> None:
 
 def _refuse_dropped_params(record: logging.LogRecord) -> bool:
     found, separator, supported = record.getMessage().partition(" are ignored for inference. Supported params are: ")
-    if separator and all(repr(name) in supported for name in RANGES):  # another model's params are its own business
+    if separator and all(repr(name) in supported for name in PARAMS):  # another model's params are its own business
         raise _wrong_params("unknown: " + found.removeprefix("Unrecognized params ").strip("[]"))
     return True
 

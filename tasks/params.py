@@ -2,14 +2,16 @@
 
 import difflib
 import json
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tabsyn_core.config import DiffusionConfig, VAEConfig
+from tabsyn_core.config import AdversarialConfig, ChainConfig, DiffusionConfig, FrontEnd, VAEConfig
 from tabsyn_core.errors import TabsynError
+from tabsyn_core.private.config import PrivacyConfig
 from tabsyn_core.schema import Kind
 from tasks.provenance import redact
 
@@ -86,22 +88,30 @@ class DistributionParams(_Strict):
 
 
 class TrainParams(_Strict):
-    """Budgets and sizes of the two networks."""
+    """Everything about the generator (:class:`tabsyn_core.config.GeneratorConfig`), and how its training is run."""
 
-    num_updates: Count = 1500
+    num_updates: Count = 400
     threads: Count = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    front_end: FrontEnd = "families"
+    identities: bool = True
+    proposals: Count = 4
+    chain: ChainConfig = ChainConfig()
     vae: VAEConfig = VAEConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    adversarial: AdversarialConfig = AdversarialConfig()
+    privacy: PrivacyConfig | None = None
     checkpoint_every: Count = 100
     time_limit_seconds: Annotated[float, Field(gt=0)] | None = None
 
 
 class SampleParams(_Strict):
-    """How many rows, and how carefully."""
+    """How many rows, which, and how carefully."""
 
     num_rows: Count = 1000
-    num_steps: Count = 50
+    where: dict[str, Any] | None = None
+    balance: str | None = None
+    num_steps: Count = 25
     chunk_size: Count = 1000
 
 
@@ -194,7 +204,11 @@ def _keys_at(location: tuple[str | int, ...]) -> list[str]:
         if isinstance(part, str) and hasattr(model, "model_fields"):
             by_alias = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
             model = by_alias.get(part, model)
-            model = next((arg for arg in getattr(model, "__args__", ()) if hasattr(arg, "model_fields")), model)
+            model = next((arg for arg in getattr(model, "__args__", ()) if _has_keys(arg)), model)
     if hasattr(model, "model_fields"):
         return [field.alias or name for name, field in model.model_fields.items()]
     return [*getattr(model, "__dataclass_fields__", {})]
+
+
+def _has_keys(annotation: Any) -> bool:
+    return hasattr(annotation, "model_fields") or is_dataclass(annotation)

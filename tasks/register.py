@@ -20,7 +20,9 @@ import tabsyn_core
 from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import read_json, read_parquet, write_json
+from tabsyn_core.generator import Generator
 from tasks.gate import Figures, figure, figures_named, flatten_figures, refusals
+from tasks.model_card import model_card
 from tasks.params import GateParams, Params
 from tasks.paths import (
     DISTRIBUTIONS,
@@ -50,14 +52,17 @@ from tasks.stage import ProgressReporter, run_stage
 
 DIGEST_TAG = "digest"
 PIPELINE_FOLDER = "pipeline"
+MODEL_CARD = "model_card.md"
 OUTCOME = STATE / REGISTRATION.name
 
 REQUIREMENTS = (
+    "lightgbm",
     "mlflow",
     "numpy",
     "pandas",
     "polars",
     "pyarrow",
+    "rdkit",
     "safetensors",
     "scikit-learn",
     "scipy",
@@ -68,7 +73,9 @@ REQUIREMENTS = (
 """What ``generator_pyfunc.py`` and the parts of ``tabsyn_core`` that it loads import."""
 
 _MODEL_CODE = Path(__file__).with_name("generator_pyfunc.py")
+_CARD_BELOW = "\n\n---\n\n"
 _DEFAULT_ROWS = 100
+_DESCRIPTION = "Synthetic ADMET tables: predict samples rows, with the values given in its input, or fills in gaps."
 
 _LOGGED = {
     METRICS: "",
@@ -197,6 +204,7 @@ def _register_new(
     client: mlflow.MlflowClient, checkout: Path, params: Params, figures: Figures, digest: str
 ) -> ModelVersion:
     name = params.register_.model_name
+    card = model_card(Generator.load(checkout / GENERATOR))
     tags = {**provenance(checkout, Path(params.data.watch)), DIGEST_TAG: digest}
     # MLflow reads these two from git itself, credentials in the URL included.
     git = {"mlflow.source.git.commit": tags["git.revision"], "mlflow.source.git.repoURL": origin_url(checkout)}
@@ -206,17 +214,20 @@ def _register_new(
         mlflow.log_params(dict(_flat_params(params.model_dump(mode="json", by_alias=True))))
         mlflow.log_metrics({_metric_key(name): value for name, value in figures.items() if value is not None})
         _log_files(checkout)
+        mlflow.log_text(card, MODEL_CARD)
         model = _log_model(checkout, params)
     _see_that_it_answers(model.model_uri)
     if not client.search_registered_models(f"name='{name}'"):
-        client.create_registered_model(name, description="Synthetic ADMET tables: predict samples rows.")
-    return client.create_model_version(name, model.model_uri, run_id=model.run_id, model_id=model.model_id, tags=tags)
+        client.create_registered_model(name, description=_DESCRIPTION)
+    return client.create_model_version(
+        name, model.model_uri, run_id=model.run_id, model_id=model.model_id, tags=tags, description=card
+    )
 
 
 def _decide(
     client: mlflow.MlflowClient, version: ModelVersion, gate: GateParams, figures: Figures
 ) -> tuple[bool, list[str], str]:
-    """Set the aliases and write the verdict on the version.
+    """Set the aliases and write the verdict on the version, above its model card.
 
     Returns:
         Whether it is the champion, what spoke against it, and why it was not compared with the champion, if it was not.
@@ -243,8 +254,9 @@ def _write_verdict(
     tags = {"gate": "refused" if refused else "passed", "gate.refused": "; ".join(refused) or "nothing"}
     for name, value in {**tags, "gate.passed_over": passed_over or "nothing"}.items():
         client.set_model_version_tag(version.name, version.version, name, value)
-    description = ". ".join(filter(None, [f"Gate {verdict}", passed_over.capitalize()]))
-    client.update_model_version(version.name, version.version, f"{description}.")
+    decided = ". ".join(filter(None, [f"Gate {verdict}", passed_over.capitalize()]))
+    card = (version.description or "").rpartition(_CARD_BELOW)[2]
+    client.update_model_version(version.name, version.version, f"{decided}.{_CARD_BELOW}{card}")
 
 
 def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
@@ -306,15 +318,14 @@ def _log_model(checkout: Path, params: Params) -> Any:
 
 
 def _signature(table: pl.DataFrame, params: Params) -> ModelSignature:
-    """No schema for the input, which MLflow would demand rows of; the table's columns as output; three params."""
+    """No schema for the input, of which MLflow would drop misspelt columns; the table's columns as output; params."""
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(_mlflow_type(column.dtype), column.name, required=column.null_count() == 0) for column in table
     ]
-    defaults = {"n_rows": _DEFAULT_ROWS, "seed": params.seed, "num_steps": params.sample.num_steps}
-    return ModelSignature(
-        outputs=Schema(columns),
-        params=ParamSchema([ParamSpec(name, DataType.long, value) for name, value in defaults.items()]),
-    )
+    numbers = {"n_rows": _DEFAULT_ROWS, "seed": params.seed, "num_steps": params.sample.num_steps}
+    specs = [ParamSpec(name, DataType.long, value) for name, value in numbers.items()]
+    specs += [ParamSpec("where", DataType.string, ""), ParamSpec("impute", DataType.boolean, default=False)]
+    return ModelSignature(outputs=Schema(columns), params=ParamSchema(specs))
 
 
 def _mlflow_type(dtype: pl.DataType) -> DataType:

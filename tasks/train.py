@@ -1,10 +1,12 @@
-"""Train TabSyn on the training rows; a killed run goes on from its last checkpoint."""
+"""Train the generator on the training rows; a killed run goes on from its last checkpoint."""
 
 import hashlib
 import os
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -52,26 +54,60 @@ def train_generator(
     Raises:
         TabsynError: A file cannot be read or written.
     """
-    schema, fitted = load_distributions(distributions)
-    config = GeneratorConfig(params.vae, params.diffusion, params.num_updates, params.threads, params.device)
+    config = generator_config(params)
     checkpoint = state / "checkpoints" / _fingerprint([train, distributions], config, seed)
     resumed = any(checkpoint.glob("*.safetensors"))
-    generator = Generator(config).fit(
-        read_parquet(train).drop(IDENTIFIERS, strict=False),
-        seed=seed,
-        schema=schema,
-        distributions=fitted,
-        checkpoint=checkpoint,
-        checkpoint_every=params.checkpoint_every,
-        time_limit=params.time_limit_seconds,
-        progress=progress,
-    )
+    known = {} if config.privacy else _known(distributions, config) | _resumable(params, checkpoint)
+    table = read_parquet(train).drop(IDENTIFIERS, strict=False)
+    generator = Generator(config).fit(table, seed=seed, progress=progress, **known)
     generator.save(output)
     _write_curve(curve, generator.curves)
     _forget(checkpoint)
+    return f"{'resumed from a checkpoint and ' if resumed else ''}fitted {_in_words(generator)}"
+
+
+def generator_config(params: TrainParams) -> GeneratorConfig:
+    """What ``params.yaml`` says of the generator."""
+    return GeneratorConfig(
+        vae=params.vae,
+        diffusion=params.diffusion,
+        adversarial=params.adversarial,
+        chain=params.chain,
+        privacy=params.privacy,
+        front_end=params.front_end,
+        identities=params.identities,
+        proposals=params.proposals,
+        num_updates=params.num_updates,
+        threads=params.threads,
+        device=params.device,
+    )
+
+
+def _known(distributions: Path, config: GeneratorConfig) -> dict[str, Any]:
+    """What an earlier step found out. The families it fitted are not those of another front end."""
+    schema, fitted = load_distributions(distributions)
+    return {"schema": schema, "distributions": fitted if config.front_end == "families" else None}
+
+
+def _resumable(params: TrainParams, checkpoint: Path) -> dict[str, Any]:
+    return {
+        "checkpoint": checkpoint,
+        "checkpoint_every": params.checkpoint_every,
+        "time_limit": params.time_limit_seconds,
+    }
+
+
+def _in_words(generator: Generator) -> str:
     weights = sum(network.numel() for network in generator.parameters())
-    how = "resumed from a checkpoint and " if resumed else ""
-    return f"{how}fitted {generator.rows} rows of {len(schema.columns)} columns with {weights:,} weights"
+    drawn = ", ".join(f"{count} by {who}" for who, count in Counter(generator.explain()["drawn_by"]).most_common())
+    what = f"{generator.rows} rows of {len(generator.schema.columns)} columns ({drawn}) with {weights:,} weights"
+    if generator.privacy is None:
+        return what
+    epsilon, delta = generator.privacy.epsilon, generator.privacy.delta
+    return (
+        f"{what}, privately (epsilon {epsilon:.3g}, delta {delta:.3g}): the families of {paths.DISTRIBUTIONS}, "
+        "checkpoints and the time limit were not used, because none is accounted for"
+    )
 
 
 def _forget(checkpoint: Path) -> None:
@@ -93,9 +129,11 @@ def _fingerprint(files: list[Path], config: GeneratorConfig, seed: int) -> str:
 
 
 def _write_curve(path: Path, curves: list[Curve]) -> None:
+    validated = [(f"{curve.phase} validation", curve.checks, curve.validation) for curve in curves if curve.checks]
+    series = [(curve.phase, curve.updates, curve.losses) for curve in curves] + validated
     frames = [
-        pl.DataFrame({"phase": [curve.phase] * len(curve.updates), "update": curve.updates, "loss": curve.losses})
-        for curve in curves
+        pl.DataFrame({"phase": [phase] * len(updates), "update": updates, "loss": losses})
+        for phase, updates, losses in series
     ]
     with atomic_path(path) as temporary:
         (pl.concat(frames) if frames else pl.DataFrame({"phase": [], "update": [], "loss": []})).write_csv(temporary)

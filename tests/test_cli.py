@@ -24,7 +24,7 @@ from admet_tabsyn.doctor import Verdict, examine
 from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["run", "sample", "evaluate", "report", "show-distributions", "restore", "doctor"]
+COMMANDS = ["run", "sample", "impute", "evaluate", "report", "show-distributions", "restore", "doctor"]
 SEED = "--seed=3"
 
 
@@ -71,6 +71,10 @@ def test_every_command_is_listed():
         (["doctor"], "would stop a run"),
         (["sample", "models:/champion"], "write models:/<name>@champion"),
         (["sample", "-o", "rows.xlsx"], "rows.xlsx should end in .parquet or .csv"),
+        (["sample", "--where", "logS > -3"], "--where is not JSON"),
+        (["sample", "--where", "[1]"], "--where is no JSON object"),
+        (["impute", "rows.csv", "--out=o"], "folder does not exist: models/generator; make it with: admet-tabsyn run"),
+        (["impute", "absent.csv", "--generator=.", "--out=o"], "absent.csv does not exist"),
         (
             ["evaluate", "--real=r.parquet", "--holdout=h.parquet", "--synthetic=s.parquet", "--out=o"],
             "r.parquet does not",
@@ -103,6 +107,41 @@ def test_sample_gives_the_same_rows_from_the_registry(inside, tmp_path):
         assert shown.exit_code == 0, shown.output
     from_folder, *registered = [(tmp_path / f"{name}.parquet").read_bytes() for name in "abc"]
     assert registered == [from_folder, from_folder]
+
+
+def test_sample_draws_such_rows_as_are_asked_for(inside, tmp_path):
+    where = '{"solubility_class": ["(A) low", "(B) medium"], "MolWt": [60, 120], "RingCount": {"in": [0, 1]}}'
+    drawing = ["--num-steps=2", "-n", 24, "-o", tmp_path / "rows.parquet"]
+    shown = call("sample", *drawing, "--where", where)
+    assert shown.exit_code == 0, shown.output
+    rows = pl.read_parquet(tmp_path / "rows.parquet")
+    assert set(rows["solubility_class"]) <= {"(A) low", "(B) medium"}
+    assert rows["MolWt"].is_between(60, 120).all()
+    assert set(rows["RingCount"]) <= {0, 1}
+    assert call("sample", *drawing, "--balance", "solubility_class").exit_code == 0
+    levels = pl.read_parquet(inside / "data/processed/train.parquet")["solubility_class"].n_unique()
+    counts = pl.read_parquet(tmp_path / "rows.parquet")["solubility_class"].value_counts()["count"]
+    assert counts.to_list() == [24 // levels] * levels
+    misspelt = call("sample", *drawing, "--where", '{"MolWeight": [60, 120]}')
+    assert misspelt.exit_code == 1
+    assert "column 'MolWeight' is not in the table; did you mean" in misspelt.output
+
+
+def test_impute_fills_in_each_gap_differently_in_each_file(inside, tmp_path):
+    real = pl.read_parquet(inside / "data/processed/holdout.parquet").head(6)
+    real.with_columns(logS=pl.lit(None, pl.Float64)).write_parquet(tmp_path / "rows.parquet")
+    shown = call("impute", tmp_path / "rows.parquet", "--draws", 2, "--num-steps=2", "--out", tmp_path / "out")
+    assert shown.exit_code == 0, shown.output
+    files = [Path(line) for line in shown.output.split()]
+    assert [file.name for file in files] == ["rows-1.parquet", "rows-2.parquet"]
+    one, other = (pl.read_parquet(file) for file in files)
+    assert one.drop("logS").equals(real.drop("logS"))
+    assert one["logS"].null_count() == 0
+    assert not one["logS"].equals(other["logS"])
+    real.with_columns(logS=pl.lit("good")).write_parquet(tmp_path / "rows.parquet")
+    wrong = call("impute", tmp_path / "rows.parquet", "--out", tmp_path / "out")
+    assert wrong.exit_code == 1
+    assert "rows.parquet, row 1: 'good' in column 'logS' is not Float64" in wrong.output
 
 
 def test_evaluate_judges_any_table_beside_its_floor(tmp_path, monkeypatch):

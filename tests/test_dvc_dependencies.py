@@ -20,6 +20,7 @@ DECIDE_NO_RESULT = {
     "tabsyn_core/chemistry/__init__.py",
     "tabsyn_core/errors.py",
     "tabsyn_core/files.py",
+    "tabsyn_core/private/__init__.py",
     "tabsyn_core/progress.py",
 }
 """How a stage is started, watched and written to disk. Whatever computes a value has no place here."""
@@ -33,9 +34,17 @@ def file_of(module: str) -> Path | None:
     return next((file for file in found if module.startswith(OURS) and (ROOT / file).exists()), None)
 
 
+def run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker reads: such an import decides no result."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from run_time_nodes(node)
+
+
 def imported(file: Path) -> Iterator[str]:
     """The names of all modules that ``file`` imports, inside of functions too, with the packages they lie in."""
-    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+    for node in run_time_nodes(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

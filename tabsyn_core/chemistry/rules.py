@@ -17,6 +17,7 @@ from operator import add
 
 import polars as pl
 
+from tabsyn_core.chemistry.definitions import DEFINITIONS, ORDERINGS, SURFACES, Definition, Ordering, parsed
 from tabsyn_core.chemistry.descriptors import DESCRIPTOR_NAMES, INTEGER_DESCRIPTORS, descriptor_bounds
 
 EXACT = 1e-6
@@ -133,8 +134,15 @@ def _at_most(left: pl.Expr, right: pl.Expr, equation: str, source: str) -> Rule:
     return Rule(equation, equation, source, (left - right) / _scale(right))
 
 
-def _sum(whole: str, parts: list[str], source: str) -> Rule:
-    return _equal(_total(parts), pl.col(whole), f"{whole} = {' + '.join(parts)}", source)
+def _defined(definition: Definition) -> Rule:
+    """A sum, or the larger or smaller of absolute values."""
+    whole, parts = definition.column, [name for terms, _, _ in definition.forms for name in terms]
+    if not definition.absolute:
+        return _equal(_total(parts), pl.col(whole), f"{whole} = {' + '.join(parts)}", definition.source)
+    sizes = [pl.col(name).abs() for name in parts]
+    extreme = pl.max_horizontal(sizes) if definition.combine == "max" else pl.min_horizontal(sizes)
+    equation = f"{whole} = {definition.combine}({', '.join(f'|{name}|' for name in parts)})"
+    return _equal(pl.col(whole), extreme, equation, definition.source)
 
 
 def _same_total(name: str, parts: list[str], source: str) -> Rule:
@@ -142,13 +150,16 @@ def _same_total(name: str, parts: list[str], source: str) -> Rule:
     return Rule(f"sum of {name} = sum of SMR_VSA", f"{' + '.join(parts)} = {' + '.join(_SMR)}", source, gap)
 
 
-def _ordered(small: str, large: str, source: str) -> Rule:
-    return _at_most(pl.col(small), pl.col(large), f"{small} <= {large}", source)
+def _ordered(ordering: Ordering) -> Rule:
+    small, large = (reduce(add, map(_part, side, side.values())) for side in (ordering.small, ordering.large))
+    return _at_most(small, large, ordering.equation, ordering.source)
 
 
-def _needs(group: str, least: int, column: str, source: str) -> Rule:
-    equation = f"{group} > 0 needs {column} >= {least}"
-    return _at_most(least * pl.col(group).clip(0, 1), pl.col(column), equation, source)
+def _part(text: str, slope: float) -> pl.Expr:
+    transform, name = parsed(text)
+    column = pl.col(name)
+    ways = {"": column, "abs": column.abs(), "positive": column.clip(0, 1), "log1p": (1 + column).log()}
+    return slope * ways[transform]
 
 
 def _bounded(name: str, lower: float | None, upper: float | None) -> Rule:
@@ -177,70 +188,17 @@ def _total(names: Iterable[str]) -> pl.Expr:
     return reduce(add, (pl.col(name) for name in names))
 
 
-def _numbered(prefix: str, number: int) -> list[str]:
-    return [f"{prefix}{index}" for index in range(1, number + 1)]
+_SMR = SURFACES["SMR_VSA"]
 
-
-_SMR = _numbered("SMR_VSA", 10)
-_VSA = {
-    "PEOE_VSA": _numbered("PEOE_VSA", 14),
-    "SlogP_VSA": _numbered("SlogP_VSA", 12),
-    "EState_VSA": _numbered("EState_VSA", 11),
-}
-_AROMATIC_RING_GROUPS = [
-    f"fr_{ring}"
-    for ring in ("benzene", "pyridine", "imidazole", "furan", "thiophene", "thiazole", "oxazole", "tetrazole")
-]
-
-_LOOPS = "GraphMol/Descriptors/Lipinski.cpp: each ring is counted in exactly one of the two"
-_SATURATED = "GraphMol/Descriptors/Lipinski.cpp: a saturated ring has no aromatic bond"
 _BINS = "MolSurf.cpp: each atom's Labute contribution falls in exactly one bin of each family"
-_FRAGMENT = "FragmentDescriptors.csv: every match of the left pattern holds one of the right"
-_EIGENVALUES = "BCUT.cpp: highest and lowest eigenvalue of one matrix"
-_CHARGES = "Chem/Descriptors.py, _ChargeDescriptors"
 _ESTATES = "Chem/EState/EState.py: extremes of one array"
 _DENSITY = "Chem/Descriptors.py, _FingerprintDensity: distinct environments over heavy atoms"
 
-_RINGS = (
-    _sum("RingCount", ["NumAromaticRings", "NumAliphaticRings"], _LOOPS),
-    _sum("NumAromaticRings", ["NumAromaticCarbocycles", "NumAromaticHeterocycles"], _LOOPS),
-    _sum("NumAliphaticRings", ["NumAliphaticCarbocycles", "NumAliphaticHeterocycles"], _LOOPS),
-    _sum("NumSaturatedRings", ["NumSaturatedCarbocycles", "NumSaturatedHeterocycles"], _LOOPS),
-    _sum("NumHeterocycles", ["NumAromaticHeterocycles", "NumAliphaticHeterocycles"], _LOOPS),
-    _ordered("NumSaturatedCarbocycles", "NumAliphaticCarbocycles", _SATURATED),
-    _ordered("NumSaturatedHeterocycles", "NumAliphaticHeterocycles", _SATURATED),
-    _at_most(
-        _total(_AROMATIC_RING_GROUPS),
-        pl.col("RingCount"),
-        f"{' + '.join(_AROMATIC_RING_GROUPS)} <= RingCount",
-        "FragmentDescriptors.csv: each match is another ring; not NumAromaticRings, for the patterns also match a"
-        " ring of aromatic atoms whose bonds are not all aromatic",
-    ),
-    _needs("NumSpiroAtoms", 2, "RingCount", "Lipinski.cpp: an atom shared by two rings"),
-    _needs("NumBridgeheadAtoms", 2, "RingCount", "Lipinski.cpp: an atom of two rings that share two bonds or more"),
-    _needs("fr_bicyclic", 2, "RingCount", "FragmentDescriptors.csv: [R2][R2], atoms in two rings"),
+_SUMS_AND_EXTREMES = tuple(
+    _defined(definition) for definition in DEFINITIONS if definition.absolute or len(definition.forms) == 1
 )
 
-_EXTREMES = (
-    _equal(
-        pl.col("MaxAbsPartialCharge"),
-        pl.max_horizontal(pl.col("MaxPartialCharge").abs(), pl.col("MinPartialCharge").abs()),
-        "MaxAbsPartialCharge = max(|MaxPartialCharge|, |MinPartialCharge|)",
-        _CHARGES,
-    ),
-    _equal(
-        pl.col("MinAbsPartialCharge"),
-        pl.min_horizontal(pl.col("MaxPartialCharge").abs(), pl.col("MinPartialCharge").abs()),
-        "MinAbsPartialCharge = min(|MaxPartialCharge|, |MinPartialCharge|)",
-        _CHARGES,
-    ),
-    _ordered("MinPartialCharge", "MaxPartialCharge", _CHARGES),
-    _equal(
-        pl.col("MaxAbsEStateIndex"),
-        pl.max_horizontal(pl.col("MaxEStateIndex").abs(), pl.col("MinEStateIndex").abs()),
-        "MaxAbsEStateIndex = max(|MaxEStateIndex|, |MinEStateIndex|)",
-        _ESTATES,
-    ),
+_ESTATE_BOUNDS = (
     _at_most(
         pl.col("MinAbsEStateIndex"),
         pl.min_horizontal(pl.col("MaxEStateIndex").abs(), pl.col("MinEStateIndex").abs()),
@@ -253,15 +211,10 @@ _EXTREMES = (
         "max(MinEStateIndex, -MaxEStateIndex) <= MinAbsEStateIndex",
         _ESTATES,
     ),
-    _ordered("MinEStateIndex", "MaxEStateIndex", _ESTATES),
-    *(
-        _ordered(f"BCUT2D_{weight}{low}", f"BCUT2D_{weight}{high}", _EIGENVALUES)
-        for weight, low, high in (("MW", "LOW", "HI"), ("CHG", "LO", "HI"), ("LOGP", "LOW", "HI"), ("MR", "LOW", "HI"))
-    ),
 )
 
 _SURFACES = (
-    *(_same_total(name, parts, _BINS) for name, parts in _VSA.items()),
+    *(_same_total(name, parts, _BINS) for name, parts in SURFACES.items() if parts != _SMR),
     Rule(
         "LabuteASA is the sum of SMR_VSA and the hydrogens",
         f"|LabuteASA - ({' + '.join(_SMR)})| <= 1.6 + 6 % of the sum",
@@ -270,12 +223,6 @@ _SURFACES = (
         "MolSurf.cpp, getLabuteAtomContribs: the families leave out hContrib, which LabuteASA adds",
         (pl.col("LabuteASA") - _total(_SMR)).abs() - 1.6 - 0.06 * _total(_SMR),
     ),
-    _at_most(
-        pl.col("TPSA"),
-        36.5 * pl.col("NOCount"),
-        "TPSA <= 36.5 * NOCount",
-        "MolSurf.cpp, getTPSAAtomContribs: only N and O contribute, ammonium (36.5) the most",
-    ),
     _equal(
         pl.col("SMR_VSA8"), pl.lit(0.0), "SMR_VSA8 = 0", "Crippen.cpp: no atom type has a refractivity in [3.63, 3.80)"
     ),
@@ -283,7 +230,6 @@ _SURFACES = (
 )
 
 _WEIGHTS_AND_SHAPES = (
-    _ordered("HeavyAtomMolWt", "MolWt", "Chem/Descriptors.py: the same sum without hydrogens"),
     Rule(
         "ExactMolWt is near MolWt",
         "|ExactMolWt - MolWt| <= 2.5 % of MolWt",
@@ -297,86 +243,16 @@ _WEIGHTS_AND_SHAPES = (
         "Phi * HeavyAtomCount = Kappa1 * Kappa2",
         "ConnectivityDescriptors.cpp, calcPhi",
     ),
-    _at_most(
-        (1 + pl.col("AvgIpc")).log(),
-        pl.col("Ipc"),
-        "ln(1 + AvgIpc) <= Ipc (stored as ln(1 + Ipc))",
-        "Chem/GraphDescriptors.py, Ipc: AvgIpc times the sum of coefficients, the first of which is 1",
-    ),
-    _ordered("FpDensityMorgan1", "FpDensityMorgan2", "MorganGenerator: a larger radius keeps all environments"),
-    _ordered("FpDensityMorgan2", "FpDensityMorgan3", "MorganGenerator: a larger radius keeps all environments"),
     *(_whole_product(f"FpDensityMorgan{radius}", _DENSITY) for radius in (1, 2, 3)),
 )
 
-_ATOMS_AND_GROUPS = (
-    _at_most(
-        _total(["NOCount", "fr_halogen", "fr_SH"]),
-        pl.col("NumHeteroatoms"),
-        "NOCount + fr_halogen + fr_SH <= NumHeteroatoms",
-        "Lipinski.cpp: N, O, halogens and thiol S are different heteroatoms",
-    ),
-    _at_most(
-        _total(["NOCount", "fr_halogen", "fr_SH"]),
-        pl.col("HeavyAtomCount"),
-        "NOCount + fr_halogen + fr_SH <= HeavyAtomCount",
-        "Lipinski.cpp: all of them are heavy; dummy atoms make NumHeteroatoms itself larger",
-    ),
-    _at_most(
-        _total(["fr_NH0", "fr_NH1", "fr_NH2"]),
-        pl.col("NOCount"),
-        "fr_NH0 + fr_NH1 + fr_NH2 <= NOCount",
-        "FragmentDescriptors.csv: a nitrogen has one number of hydrogens",
-    ),
-    _at_most(
-        pl.col("fr_NH1") + 2 * pl.col("fr_NH2") + pl.col("fr_Ar_OH") + pl.col("fr_Al_OH"),
-        pl.col("NHOHCount"),
-        "fr_NH1 + 2 * fr_NH2 + fr_Ar_OH + fr_Al_OH <= NHOHCount",
-        "Lipinski.cpp, calcLipinskiHBD: counts the hydrogens on N and O",
-    ),
-    _at_most(pl.col("NHOHCount"), 4 * pl.col("NOCount"), "NHOHCount <= 4 * NOCount", "four on ammonium are the most"),
-    _ordered("NumHDonors", "NumHeteroatoms", "Lipinski.cpp: donors are N, O or S"),
-    _ordered("NumHAcceptors", "NumHeteroatoms", "Lipinski.cpp: acceptors are N, O or S"),
+_BONDS = (
     _at_most(
         pl.col("NumRotatableBonds"),
         (pl.col("HeavyAtomCount") - 1).clip(lower_bound=0),
         "NumRotatableBonds <= max(HeavyAtomCount - 1, 0)",
         "Lipinski.cpp: bonds outside rings between heavy atoms form a forest",
     ),
-    _ordered("NumUnspecifiedAtomStereoCenters", "NumAtomStereoCenters", "Lipinski.cpp: a subset"),
-    _sum("fr_COO", ["fr_Al_COO", "fr_Ar_COO"], "FragmentDescriptors.csv: the carbon beside the acid is C or c"),
-    _sum("fr_Nhpyrrole", ["fr_Ar_NH"], "FragmentDescriptors.csv: both are [nH]"),
-    *(
-        _ordered(part, whole, _FRAGMENT)
-        for part, whole in (
-            ("fr_COO", "fr_COO2"),
-            ("fr_phenol", "fr_Ar_OH"),
-            ("fr_phenol_noOrthoHbond", "fr_phenol"),
-            ("fr_nitro_arom", "fr_nitro"),
-            ("fr_nitro_arom_nonortho", "fr_nitro_arom"),
-            ("fr_Ar_NH", "fr_Ar_N"),
-            ("fr_Ar_NH", "fr_NH1"),
-            ("fr_priamide", "fr_amide"),
-            ("fr_prisulfonamd", "fr_sulfonamd"),
-            ("NumAmideBonds", "fr_amide"),
-            ("fr_methoxy", "fr_ether"),
-            ("fr_ketone_Topliss", "fr_ketone"),
-            ("fr_Al_OH_noTert", "NHOHCount"),
-            ("fr_nitrile", "fr_NH0"),
-            ("fr_quatN", "NOCount"),
-        )
-    ),
-    _at_most(
-        2 * pl.col("fr_urea"), pl.col("fr_amide"), "2 * fr_urea <= fr_amide", "FragmentDescriptors.csv: a urea is two"
-    ),
-    _at_most(
-        pl.col("fr_ester"),
-        2 * pl.col("fr_ether"),
-        "fr_ester <= 2 * fr_ether",
-        "FragmentDescriptors.csv: the bridging O of an ester is an ether O; an anhydride is two esters on one",
-    ),
-    _needs("fr_alkyl_halide", 1, "fr_halogen", "FragmentDescriptors.csv: not <=, for a halonium has two"),
-    _needs("fr_imide", 2, "fr_amide", "FragmentDescriptors.csv: an imide nitrogen carries two carbonyls"),
-    _needs("fr_barbitur", 1, "fr_urea", "FragmentDescriptors.csv: the ring holds a urea"),
 )
 
 _COUNTS = tuple(_whole(name) for name in DESCRIPTOR_NAMES if name in INTEGER_DESCRIPTORS)
@@ -388,11 +264,12 @@ _BOUNDS = (
 )
 
 RULES: tuple[Rule, ...] = (
-    *_RINGS,
-    *_EXTREMES,
+    *_SUMS_AND_EXTREMES,
+    *_ESTATE_BOUNDS,
     *_SURFACES,
     *_WEIGHTS_AND_SHAPES,
-    *_ATOMS_AND_GROUPS,
+    *_BONDS,
+    *map(_ordered, ORDERINGS),
     *_COUNTS,
     *_BOUNDS,
 )

@@ -514,6 +514,71 @@ class Lattice(Family):
         return np.asarray(cumulative / cumulative[-1])
 
 
+@dataclass(frozen=True)
+class Quantiles(Family):
+    """The plain quantile map of other table generators, for comparison: linear between quantiles, nothing beyond them.
+
+    As scikit-learn's ``QuantileTransformer``: a value that fills several quantiles has the middle of their levels, the
+    smallest and the largest value have the outermost, and all levels in between give the value back.
+
+    Attributes:
+        knots: Quantiles in ascending order, repeated where a value fills more than one, shape ``[k]``.
+        levels: The cdf at each, strictly increasing, inside (0, 1).
+    """
+
+    knots: tuple[float, ...]
+    levels: tuple[float, ...]
+
+    @property
+    @override
+    def name(self) -> str:
+        return "quantiles"
+
+    @property
+    @override
+    def parameters(self) -> dict[str, float]:
+        return {"knots": len(self.knots)}
+
+    @property
+    @override
+    def num_parameters(self) -> int:
+        return 2 * len(self.knots)
+
+    @override
+    def cdf(self, x: Floats) -> Floats:
+        return self._middle(x, np.array(self.levels))
+
+    @override
+    def sf(self, x: Floats) -> Floats:
+        return self._middle(x, 1 - np.array(self.levels))
+
+    @override
+    def ppf(self, u: Floats) -> Floats:
+        return np.interp(u, self.levels, self.knots)
+
+    @override
+    def isf(self, s: Floats) -> Floats:
+        return np.interp(s, 1 - np.array(self.levels)[::-1], self.knots[::-1])
+
+    @override
+    def logpdf(self, x: Floats) -> Floats:
+        with np.errstate(divide="ignore"):
+            density: Floats = np.log(np.diff(self.levels)) - np.log(np.diff(self.knots))
+        place = np.searchsorted(self.knots, x, side="left") - 1
+        inside = (x >= self.knots[0]) & (x <= self.knots[-1])
+        return np.where(inside, density[np.clip(place, 0, len(density) - 1)], -np.inf)
+
+    @override
+    def to_json(self) -> dict[str, Any]:
+        return {"type": "quantiles", "knots": list(self.knots), "levels": list(self.levels)}
+
+    def _middle(self, x: Floats, at: Floats) -> Floats:
+        """``at`` between the knots; of repeated knots the mean of the first and the last, at either end the end."""
+        knots = np.array(self.knots)
+        middle = (np.interp(x, knots, at) + np.interp(-x, -knots[::-1], at[::-1])) / 2
+        return np.where(x <= knots[0], at[0], np.where(x >= knots[-1], at[-1], middle))
+
+
 def family_from_json(content: dict[str, Any]) -> Family:
     """Build a family from what its ``to_json`` wrote."""
     match content["type"]:
@@ -526,6 +591,8 @@ def family_from_json(content: dict[str, Any]) -> Family:
             return Empirical(tuple(content["knots"]), tuple(content["levels"]), lower, upper)
         case "count":
             return Count(content["base"], tuple(content["values"]), content["start"], content["zero"])
+        case "quantiles":
+            return Quantiles(tuple(content["knots"]), tuple(content["levels"]))
         case _:
             return Lattice(tuple(content["support"]), tuple(content["masses"]))
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tabsyn_core.evaluation.boosting import boosted, share_of_columns
+from tabsyn_core.boosting import boosted, share_of_columns
 from tabsyn_core.evaluation.figure import Figure
 from tabsyn_core.evaluation.tables import Codes, Floats, Table
 from tabsyn_core.evaluation.threads import one_thread

@@ -10,11 +10,12 @@ import polars as pl
 
 from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 from tabsyn_core.errors import TabsynError
+from tabsyn_core.evaluation.coverage import coverage
 from tabsyn_core.evaluation.detection import c2st
 from tabsyn_core.evaluation.fidelity import shape_errors, trend_errors
 from tabsyn_core.evaluation.figure import Figure, over_draws
 from tabsyn_core.evaluation.identities import broken_rules, violated_share
-from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share
+from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share, mia_auc, mia_floor
 from tabsyn_core.evaluation.tables import Floats, Table, align
 from tabsyn_core.evaluation.threads import one_thread
 from tabsyn_core.evaluation.utility import Utility, utility
@@ -31,6 +32,9 @@ class Figures:
         c2st: AUC of telling the rows from real ones, by ``lightgbm`` and ``logistic``; 0.5 is best.
         violated_share: Share of rows that break a rule of chemistry.
         dcr: Share of rows nearer to training than to held-out rows; 0.5 is clean.
+        coverage: ``alpha_precision`` (do the rows lie where training rows do?) and ``beta_recall`` (do they lie
+            everywhere training rows do?), 1 best.
+        mia: AUC of telling training from held-out rows by their distance to the rows; 0.5 is clean.
     """
 
     shape: Figure
@@ -38,15 +42,19 @@ class Figures:
     c2st: dict[str, Figure]
     violated_share: Figure
     dcr: Figure
+    coverage: dict[str, Figure]
+    mia: Figure
 
     def to_json(self) -> dict[str, Any]:
         """Nested figures, the layout of ``metrics.json``."""
         return {
             "shape": self.shape.to_json("mean_error"),
             "trend": self.trend.to_json("mean_error"),
-            "c2st": _c2st_json(self.c2st),
+            "c2st": _named_json(self.c2st),
             "identities": self.violated_share.to_json("violated_share"),
             "dcr": self.dcr.to_json("share"),
+            "coverage": _named_json(self.coverage),
+            "mia": self.mia.to_json("auc"),
         }
 
 
@@ -139,7 +147,7 @@ def evaluate(
     _check_targets(targets, given["training"].columns)
     tables = align(given, seed)
     seen, unseen, fake = tables.values()
-    step = _Steps(progress, 6 + len(targets))
+    step = _Steps(progress, 8 + len(targets))
     rows = min(len(unseen), len(fake))
     shapes = [_at_size(shape_errors, seen, table, rows, seed) for table in (fake, unseen)]
     step()
@@ -152,14 +160,20 @@ def evaluate(
         step()
     shares = [dcr_share(seen, unseen, fake, seed), dcr_floor(seen, unseen, seed)]
     step()
+    covered = [coverage(seen, unseen, table, rows, seed) for table in (fake, unseen)]
+    step()
+    attacks = [mia_auc(seen, unseen, fake, seed), mia_floor(seen, unseen, seed)]
+    step()
     judged = []
     for target in targets:
         judged.append(utility(seen, unseen, fake, target, targets=targets, seed=seed))
         step()
     broken = [violated_share(given[name]) for name in ("synthetic", "held-out")]
     figures, floor = (
-        Figures(_mean_error(shape, "column"), _mean_error(trend, "pair of columns"), detection[0], violated, share)
-        for shape, trend, detection, violated, share in zip(shapes, trends, detections[:2], broken, shares, strict=True)
+        Figures(_mean_error(shape, "column"), _mean_error(trend, "pair of columns"), detection[0], *rest)
+        for shape, trend, detection, *rest in zip(
+            shapes, trends, detections[:2], broken, shares, covered, attacks, strict=True
+        )
     )
     return Evaluation(
         figures=figures,
@@ -227,7 +241,7 @@ def _columns(tables: dict[str, Table], errors: Floats, floor: Floats) -> pl.Data
     )
 
 
-def _c2st_json(figures: dict[str, Figure]) -> dict[str, Any]:
+def _named_json(figures: dict[str, Figure]) -> dict[str, Any]:
     return {key: value for name, figure in figures.items() for key, value in figure.to_json(name).items()}
 
 

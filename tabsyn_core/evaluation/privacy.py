@@ -1,7 +1,10 @@
-"""Distance to closest record: do synthetic rows lie nearer to the rows they were trained on than to unseen ones?"""
+"""Distance to closest record: do synthetic rows lie nearer to the rows they were trained on than to unseen ones?
+
+And the other way round, as an attacker asks: who lies nearer to a synthetic row, was he in the training table?
+"""
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.metrics import pairwise_distances_argmin_min, roc_auc_score
 
 from tabsyn_core.evaluation.figure import Figure
 from tabsyn_core.evaluation.tables import Floats, Table
@@ -47,6 +50,53 @@ def dcr_floor(train: Table, holdout: Table, seed: int) -> Figure:
         unseen = rng.permutation(unseen)
         shares.append(_share(seen, unseen[:half], unseen[half:], min(half, len(train)), rng))
     return Figure.over(np.array(shares))
+
+
+@one_thread()
+def mia_auc(train: Table, holdout: Table, other: Table, seed: int) -> Figure:
+    """AUC of telling training from held-out rows by their distance to the nearest ``other`` row; 0.5 is clean.
+
+    The distance-based membership inference of Chen et al. (CCS 2020) by an attacker who has the synthetic rows and
+    nothing else. Rows and distances as in :func:`dcr_share`; draws are of as many training rows as held-out ones.
+    """
+    if len(holdout) < MIN_HOLDOUT:
+        return _too_few(holdout)
+    rng = np.random.default_rng([seed, 9])
+    seen, unseen, fake = (points(table, train, holdout) for table in (train, holdout, other))
+    return Figure.over(_attacks(_nearness(seen, fake), _nearness(unseen, fake), rng, _DRAWS))
+
+
+@one_thread()
+def mia_floor(train: Table, holdout: Table, seed: int) -> Figure:
+    """The same with real rows: half of the hold-out takes the place of the synthetic rows; ten splits."""
+    if len(holdout) < MIN_HOLDOUT:
+        return _too_few(holdout)
+    rng = np.random.default_rng([seed, 10])
+    seen, unseen = (points(table, train, holdout) for table in (train, holdout))
+    half = len(holdout) // 2
+    found = []
+    for _ in range(_DRAWS):
+        unseen, seen = rng.permutation(unseen), rng.permutation(seen)
+        fake = unseen[:half]
+        found.append(_attacks(_nearness(seen[:_JUDGED], fake), _nearness(unseen[half:][:_JUDGED], fake), rng, 1))
+    return Figure.over(np.concatenate(found))
+
+
+def _attacks(members: Floats, others: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    """The AUC on equal numbers of both, at most 2,000, a draw."""
+    rows = min(len(members), len(others), _JUDGED)
+    labels = np.repeat([1, 0], rows)
+    return np.array(
+        [
+            roc_auc_score(labels, np.concatenate([rng.permutation(part)[:rows] for part in (members, others)]))
+            for _ in range(draws)
+        ]
+    )
+
+
+def _nearness(places: Floats, other: Floats) -> Floats:
+    """Minus the distance to the nearest row, rounded: what differs by less than the rounding of products is a tie."""
+    return np.asarray(np.round(-pairwise_distances_argmin_min(places, other)[1], 6))
 
 
 def _too_few(holdout: Table) -> Figure:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score, roc_auc_score
 
-from tabsyn_core.evaluation.boosting import boosted
+from tabsyn_core.boosting import boosted
 from tabsyn_core.evaluation.figure import Figure
 from tabsyn_core.evaluation.tables import Codes, Floats, Table
 

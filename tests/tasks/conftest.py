@@ -95,9 +95,14 @@ def molecule_table():
 
 def tiny_generator(rows):
     """A generator fitted in seconds: it has the right form, not the right quality."""
-    vae = VAEConfig(width=8, num_updates=20)
-    diffusion = DiffusionConfig(width=32, num_blocks=1)
-    return Generator(GeneratorConfig(vae, diffusion, num_updates=20, threads=1, device="cpu")).fit(rows, seed=7)
+    config = GeneratorConfig(
+        vae=VAEConfig(width=8, num_updates=20),
+        diffusion=DiffusionConfig(width=32, num_blocks=1),
+        num_updates=20,
+        threads=1,
+        device="cpu",
+    )
+    return Generator(config).fit(rows, seed=7)
 
 
 def make_outputs(made):

@@ -1,8 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.errors import TabsynError
+from tabsyn_core.private.config import PrivacyConfig
 from tasks.gate import refusals
 from tasks.params import load_params
 
@@ -24,8 +27,18 @@ def test_the_committed_file_is_valid():
     ("right", "wrong", "message"),
     [
         ("\nseed: 0", "\nsead: 0", r"sead: no such key; did you mean seed\?"),
-        ("num_steps: 50", "num_step: 50", r"sample\.num_step: no such key; did you mean sample\.num_steps\?"),
+        ("num_steps: 25", "num_step: 25", r"sample\.num_step: no such key; did you mean sample\.num_steps\?"),
         ("d_token: 1", "d_tokens: 1", r"train\.vae\.d_tokens: no such key; did you mean train\.vae\.d_token\?"),
+        ("min_leaf: 5", "min_leafs: 5", r"train\.chain\.min_leafs: no such key; did you mean train\.chain\.min_leaf\?"),
+        (
+            "privacy: null",
+            "privacy: {epsilo: 1.0}",
+            r"train\.privacy\.epsilo: .*did you mean train\.privacy\.epsilon\?",
+        ),
+        ("privacy: null", "privacy: {epsilon: -1.0}", r"privacy\.epsilon is -1\.0; it must be more than 0"),
+        ("smoothing: 0.5", "smoothing: 1.5", r"chain\.smoothing is 1\.5; it must lie between 0 and 1"),
+        ("front_end: families ", "front_end: family ", r"train\.front_end: .*'families', 'families without atoms'"),
+        ("where: null", "where: high", r"sample\.where: .*\(found 'high'\)"),
         ("num_rows: 1000", "num_rows: many", r"sample\.num_rows: .*integer.*\(found 'many'\)"),
         ("num_rows: 1000", 'num_rows: "1000"', r"sample\.num_rows: .*integer.*\(found '1000'\)"),
         ("num_rows: 1000", "num_rows: true", r"sample\.num_rows: .*integer.*\(found True\)"),
@@ -45,7 +58,7 @@ def test_a_wrong_key_or_value_is_named_with_the_nearest_valid_one(tmp_path, righ
 
 def test_every_fault_is_told_at_once(tmp_path):
     with pytest.raises(TabsynError, match=r"2 fault\(s\)"):
-        load(tmp_path, OURS.replace("num_steps: 50", "num_step: 50").replace("\nseed: 0", "\nseed: -1"))
+        load(tmp_path, OURS.replace("num_steps: 25", "num_step: 25").replace("\nseed: 0", "\nseed: -1"))
 
 
 @pytest.mark.parametrize(
@@ -92,3 +105,17 @@ def test_the_committed_gate_can_refuse():
     assert list(refusals(gate, dict.fromkeys(gate.max, 1.0), None)) != []
     real = {"shape.mean_error": 0.038, "trend.mean_error": 0.029, "c2st.lightgbm": 0.971}
     assert list(refusals(gate, real, None)) == []
+
+
+def test_what_the_file_says_of_the_generator_are_its_defaults():
+    train = load_params(Path("params.yaml")).train
+    default = GeneratorConfig()
+    named = {field.name for field in fields(GeneratorConfig)}
+    assert {name: getattr(train, name) for name in named} == {name: getattr(default, name) for name in named}
+
+
+def test_privacy_and_conditions_are_read_as_they_are_written(tmp_path):
+    private = load(tmp_path, OURS.replace("privacy: null", "privacy: {epsilon: 3.0}")).train.privacy
+    assert private == PrivacyConfig(epsilon=3.0)
+    asked = load(tmp_path, OURS.replace("where: null", "where: {solubility_class: high, MolWt: [200, null]}"))
+    assert asked.sample.where == {"solubility_class": "high", "MolWt": [200, None]}

@@ -16,6 +16,7 @@ from conftest import METRICS, run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tabsyn_core.config import DiffusionConfig
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import read_json, write_json
 from tasks.gate import flatten_figures, refusals
@@ -90,7 +91,7 @@ def test_a_run_holds_params_figures_with_floors_and_files(registered_project):
     logged = client.get_run(versions(registered_project)[0].run_id)
     assert logged.data.params["seed"] == "7"
     assert logged.data.params["data.targets.1.kind"] == "categorical"
-    assert logged.data.params["train.diffusion.width"] == "512"
+    assert logged.data.params["train.diffusion.width"] == str(DiffusionConfig().width)
     assert logged.data.metrics["c2st.lightgbm"] == METRICS["c2st"]["lightgbm"]
     assert logged.data.metrics["floor.c2st.lightgbm"] == METRICS["floor"]["c2st"]["lightgbm"]
     known = [value for value in flatten_figures(METRICS).values() if value is not None]
@@ -98,6 +99,7 @@ def test_a_run_holds_params_figures_with_floors_and_files(registered_project):
     root = Path(logged.info.artifact_uri.removeprefix("file://"))
     assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == {
         "metrics.json",
+        "model_card.md",
         "report/report.html",
         "distributions/distributions.json",
         "plots/evaluation/shape.json",
@@ -115,13 +117,22 @@ def test_the_model_is_code_and_safetensors_with_pinned_requirements(registered_p
     description = yaml.safe_load((model / "MLmodel").read_text())
     assert "python_model" not in description["flavors"]["python_function"]
     params = {param["name"]: param["type"] for param in json.loads(description["signature"]["params"])}
-    assert params == {"n_rows": "long", "seed": "long", "num_steps": "long"}
+    assert params == {"n_rows": "long", "seed": "long", "num_steps": "long", "where": "string", "impute": "boolean"}
     outputs = {column["name"]: column["type"] for column in json.loads(description["signature"]["outputs"])}
     assert outputs["RingCount"] == "long"
     assert "smiles" not in outputs
     for requirement in (model / "requirements.txt").read_text().split():
         assert "==" in requirement
         assert "+" not in requirement
+
+
+def test_the_version_shows_the_verdict_above_its_model_card(registered_project):
+    version = versions(registered_project)[0]
+    verdict, _, card = version.description.partition("\n\n---\n\n")
+    assert verdict == "Gate passed against no champion."
+    [logged] = (registered_project / "mlartifacts").rglob("model_card.md")
+    assert card == logged.read_text(encoding="utf-8")
+    assert "Fitted to 48 rows." in card
 
 
 def test_no_secret_reaches_the_store(registered_project):
@@ -159,7 +170,10 @@ def test_a_worse_version_is_refused_with_the_line_that_failed_and_a_wider_gate_l
     outcome = register_again(project)
     assert (outcome.version, outcome.reused, outcome.champion) == (2, True, True)
     assert aliases(project) == {"challenger": 2, "champion": 2}
-    assert versions(project)[1].tags["gate"] == "passed"
+    version = versions(project)[1]
+    assert version.tags["gate"] == "passed"
+    assert version.description.startswith("Gate passed against version 1.")
+    assert version.description.count("Fitted to") == 1
 
 
 def test_where_more_is_better_the_worse_version_is_refused_and_the_better_one_promoted(project):

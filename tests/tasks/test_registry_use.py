@@ -215,11 +215,66 @@ def test_a_wrong_param_is_an_error_even_where_mlflow_is_told_to_be_quiet(champio
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
-def test_conditions_are_an_error_not_ignored(champion):
+def test_each_row_of_the_input_is_a_request_for_rows_with_its_values(registered_project, champion):
+    from tasks.generator_pyfunc import to_pandas
+
+    asked = pd.DataFrame({"solubility_class": ["(A) low", None, "(B) medium"], "RingCount": [None, 1.0, 0.0]})
+    rows = champion.predict(asked, params={"n_rows": 20, "seed": 3})
+    assert len(rows) == 60
+    low, one, medium = (rows.iloc[start : start + 20] for start in (0, 20, 40))
+    assert set(low["solubility_class"]) == {"(A) low"}
+    assert set(one["RingCount"]) == {1}
+    assert (set(medium["solubility_class"]), set(medium["RingCount"])) == ({"(B) medium"}, {0})
+    generator = Generator.load(registered_project / "models/generator")
+    expected = generator.sample(20, seed=3, where={"solubility_class": "(A) low"}, num_steps=4)
+    pd.testing.assert_frame_equal(low, to_pandas(expected))
+    assert rows.dtypes.equals(champion.predict(None).dtypes)
+
+
+@pytest.mark.parametrize("given", [[{"solubility_class": "(A) low"}], {"solubility_class": "(A) low"}])
+def test_conditions_may_be_records_and_where_adds_ranges_and_sets(champion, given):
+    where = json.dumps({"MolWt": [100, 120], "RingCount": [None, 0]})
+    rows = champion.predict(given, params={"n_rows": 10, "where": where})
+    assert set(rows["solubility_class"]) == {"(A) low"}
+    assert rows["MolWt"].between(100, 120).all()
+    assert set(rows["RingCount"]) == {0}
+
+
+@pytest.mark.parametrize(
+    ("given", "params", "told"),
+    [
+        (pd.DataFrame({"logs": [-3.0]}), {}, r"columns \['logs'\] are not in the table"),
+        (pd.DataFrame({"NumHDonors": [1.5]}), {}, "row 1: 1.5 in column 'NumHDonors' is not Int64"),
+        (pd.DataFrame({"logS": ["soluble"]}), {}, "'soluble' in column 'logS' is not Float64"),
+        ([{"MolWt": [200, 350]}], {}, "column 'MolWt' .* cannot be read as Float64"),
+        ("high", {}, "the input is no table"),
+        (None, {"where": "logS > 3"}, "which is not JSON"),
+        (None, {"where": "[1]"}, "no JSON object"),
+        (None, {"where": '{"logs": 1}'}, "did you mean 'logS'"),
+        (None, {"where": '{"MolWt": [350, 200]}'}, "is empty"),
+        ([{"logS": -3.0}], {"where": '{"logS": [-4, -2]}'}, "name each in one of them"),
+        ([{"logS": -3.0}] * 2, {"n_rows": 600_000}, "more than 1,000,000"),
+        (None, {"impute": True}, "pass at least one"),
+        (None, {"impute": "yes"}, "impute"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_an_error_that_says_why(champion, given, params, told):
     from mlflow.exceptions import MlflowException
 
-    with pytest.raises(MlflowException, match="conditions on columns are not supported"):
-        champion.predict(pd.DataFrame({"logS": [-3.0]}), params={"n_rows": 1})
+    with pytest.raises(MlflowException, match=told) as caught:
+        champion.predict(given, params={"n_rows": 1, **params})
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_gaps_are_filled_in_and_known_cells_kept(registered_project, champion):
+    known = train_rows(registered_project).drop_nulls()[:3].drop("logS", "solubility_class").to_pandas()
+    given = known.assign(MolWt=known["MolWt"].where(known.index != 1))
+    rows = champion.predict(given, params={"impute": True, "seed": 5})
+    assert len(rows) == 3
+    assert rows[["MolWt", "logS", "solubility_class"]].notna().all(axis=None)
+    assert rows["NumHDonors"].tolist() == known["NumHDonors"].tolist()
+    assert rows["MolWt"].tolist()[::2] == known["MolWt"].tolist()[::2]
+    pd.testing.assert_frame_equal(rows, champion.predict(given, params={"impute": True, "seed": 5}))
 
 
 @pytest.mark.parametrize("given", [{"inputs": []}, {"dataframe_split": {"columns": [], "data": []}}])
@@ -233,11 +288,35 @@ def test_serve_answers_over_http_with_the_rows_of_a_local_predict(server, champi
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        {"dataframe_records": [{"solubility_class": "(A) low"}, {"solubility_class": "(B) medium"}]},
+        {"inputs": {"solubility_class": ["(A) low", "(B) medium"]}},
+    ],
+)
+def test_serve_takes_conditions(server, asked):
+    status, answer = ask(server, {**asked, "params": {"n_rows": 3, "where": '{"MolWt": [100, 120]}'}})
+    assert status == 200, answer
+    assert [row["solubility_class"] for row in answer["predictions"]] == ["(A) low"] * 3 + ["(B) medium"] * 3
+    assert all(100 <= row["MolWt"] <= 120 for row in answer["predictions"])
+
+
+def test_serve_fills_in_gaps(server):
+    rows = [{"MolWt": 180.0, "RingCount": None}]
+    status, answer = ask(server, {"dataframe_records": rows, "params": {"impute": True}})
+    assert status == 200, answer
+    [row] = answer["predictions"]
+    assert row["MolWt"] == 180.0
+    assert row["logS"] is not None
+
+
+@pytest.mark.parametrize(
     ("body", "told"),
     [
         ({"inputs": [], "params": {"n_row": 3}}, "unknown: 'n_row'"),
         ({"inputs": [], "params": {"n_rows": 0}}, "n_rows is 0"),
-        ({"dataframe_split": {"columns": ["logS"], "data": [[-3.0]]}}, "conditions on columns are not supported"),
+        ({"dataframe_split": {"columns": ["logs"], "data": [[-3.0]]}}, "columns ['logs'] are not in the table"),
+        ({"dataframe_records": [{"solubility_class": "soluble"}]}, "solubility_class"),
     ],
 )
 def test_serve_answers_a_wrong_request_with_status_400_and_the_reason(server, body, told):

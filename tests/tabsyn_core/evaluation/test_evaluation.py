@@ -68,7 +68,8 @@ def test_a_copy_of_the_training_rows_is_perfect_but_for_privacy(train, holdout):
 def test_the_floor_has_the_structure_of_the_figures(of_real_rows):
     content = of_real_rows[0].to_json()
     paths = [("shape", "mean_error"), ("trend", "mean_error"), ("c2st", "lightgbm"), ("c2st", "logistic"),
-             ("identities", "violated_share"), ("dcr", "share")]  # fmt: skip
+             ("identities", "violated_share"), ("dcr", "share"), ("coverage", "alpha_precision"),
+             ("coverage", "beta_recall"), ("mia", "auc")]  # fmt: skip
     for section, figure in paths:
         assert isinstance(content[section][figure], float)
         assert isinstance(content["floor"][section][figure], float)

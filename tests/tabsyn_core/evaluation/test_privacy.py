@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabsyn_core.evaluation.privacy import MIN_HOLDOUT, dcr_floor, dcr_share, points
+from tabsyn_core.evaluation.privacy import MIN_HOLDOUT, dcr_floor, dcr_share, mia_auc, mia_floor, points
 from tabsyn_core.evaluation.tables import align
 
 
@@ -69,3 +69,29 @@ def test_a_small_hold_out_is_not_compared_with(rows):
         assert figure.value is None
         assert figure.why == f"distances need a hold-out of at least 20 rows; it has {rows}"
     assert all(figure.value is not None for figure in judge(table, table, table))
+
+
+def attack(train, holdout, other):
+    seen, unseen, fake = align({"training": train, "held-out": holdout, "synthetic": other}, seed=0).values()
+    return mia_auc(seen, unseen, fake, seed=0), mia_floor(seen, unseen, seed=0)
+
+
+def test_an_attacker_finds_who_was_copied_and_no_one_else(molecules, more):
+    train, holdout = real(molecules[:100]), real(molecules[100:200])
+    assert attack(train, holdout, train)[0].value == pytest.approx(1, abs=0.02)  # two molecules may share a row
+    assert attack(train, holdout, holdout)[0].value == pytest.approx(0, abs=0.02)
+    half = attack(train, holdout, pl.concat([train[:50], more[:50]]))[0].value
+    assert 0.65 < half < 0.85
+
+
+def test_an_attacker_learns_nothing_from_unseen_rows(train, holdout, more):
+    auc, floor = attack(real(train), real(holdout), more)
+    assert auc.value == pytest.approx(0.5, abs=0.1)
+    assert floor.value == pytest.approx(0.5, abs=0.1)
+    assert floor.std > 0
+
+
+def test_an_attack_on_a_small_hold_out_is_not_judged():
+    table = pl.DataFrame({"x": np.arange(float(MIN_HOLDOUT))})
+    assert {figure.value for figure in attack(table, table[:-1], table)} == {None}
+    assert attack(table, table, table)[0].value == 0.5

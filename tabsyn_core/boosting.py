@@ -5,8 +5,10 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+from numpy.typing import NDArray
 
-from tabsyn_core.evaluation.tables import Codes, Floats
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 _FIXED: Mapping[str, Any] = {
     "deterministic": True,
@@ -19,7 +21,14 @@ _FIXED: Mapping[str, Any] = {
 
 
 def boosted(
-    features: Floats, labels: Floats | Codes, categorical: int, seed: int, rounds: int, **settings: Any
+    features: Floats,
+    labels: Floats | Codes,
+    categorical: int,
+    seed: int,
+    rounds: int,
+    *,
+    weight: Floats | None = None,
+    **settings: Any,
 ) -> lgb.Booster:
     """Fit boosted trees.
 
@@ -29,13 +38,14 @@ def boosted(
         categorical: How many of the last columns are codes of categories.
         seed: Decides which columns each tree sees.
         rounds: Trees (a class).
+        weight: Of each row; one if not given.
         settings: Objective and what differs between uses.
     """
     rows, columns = features.shape
     leaf = min(20, max(1, rows // 10))  # LightGBM's own 20, less for the smallest tables
     parameters = {**_FIXED, "seed": seed, "min_data_in_leaf": leaf, "min_data_in_bin": min(3, leaf), **settings}
     places = list(range(columns - categorical, columns))
-    return lgb.train(parameters, lgb.Dataset(features, labels, categorical_feature=places), rounds)
+    return lgb.train(parameters, lgb.Dataset(features, labels, weight=weight, categorical_feature=places), rounds)
 
 
 def share_of_columns(columns: int) -> float:

@@ -1,0 +1,252 @@
+"""One cell of a benchmark: synthetic rows of one table and seed, judged, and kept under a digest of all that counts."""
+
+import hashlib
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from real_tables import RealTable, code_digest
+
+import tabsyn_core
+from tabsyn_core.chemistry.rules import violations
+from tabsyn_core.config import GeneratorConfig
+from tabsyn_core.evaluation import Evaluation, evaluate
+from tabsyn_core.evaluation.identities import violated_share
+from tabsyn_core.files import read_json, read_parquet, write_json, write_parquet
+from tabsyn_core.generator import Generator
+from tabsyn_core.identities import Identities
+from tabsyn_core.schema import Kind, TableSchema
+
+PACKAGE = Path(tabsyn_core.__file__).parent
+
+_USED = ("cells.py", "real_tables.py")
+_OTHERS = [file.name for file in Path(__file__).parent.glob("*.py") if file.name not in _USED]
+
+Cell = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A table split by a seed."""
+
+    real: RealTable
+    seed: int
+
+    @cached_property
+    def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Training and held-out rows."""
+        return self.real.split(self.seed)
+
+    @property
+    def train(self) -> pl.DataFrame:
+        """What the generator sees."""
+        return self.tables[0]
+
+    @property
+    def holdout(self) -> pl.DataFrame:
+        """What it does not."""
+        return self.tables[1]
+
+    @cached_property
+    def schema(self) -> TableSchema:
+        """What is known of the columns."""
+        return self.real.schema(self.train)
+
+    @cached_property
+    def identities(self) -> Identities:
+        """What every training row obeys."""
+        return Identities.discover(self.train, self.schema)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Synthetic rows, and the seconds they took."""
+
+    rows: pl.DataFrame
+    fit_seconds: float
+    sample_seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the table.
+
+    Attributes:
+        name: What it is called.
+        about: What it does.
+        settings: All that decides its rows but data, seed and code.
+        draw: From a fold and perhaps a limit in seconds to as many rows as there are for training.
+        beside: Whether it is no step of the ladder.
+        limited: Whether it gets as many seconds as the longest fit of the ladder.
+    """
+
+    name: str
+    about: str
+    settings: Any
+    draw: Callable[[Fold, float | None], Drawn]
+    beside: bool = False
+    limited: bool = False
+
+
+def generated(name: str, about: str, config: GeneratorConfig, *, beside: bool = False, limited: bool = False) -> Step:
+    def draw(fold: Fold, limit: float | None) -> Drawn:
+        start = time.perf_counter()
+        generator = Generator(config).fit(fold.train, seed=fold.seed, schema=fold.schema, time_limit=limit)
+        fitted = time.perf_counter()
+        rows = generator.sample(fold.train.height, seed=fold.seed)
+        return Drawn(rows, fitted - start, time.perf_counter() - fitted)
+
+    return Step(name, about, asdict(config), draw, beside, limited)
+
+
+def noisy_bootstrap(fold: Fold, _: float | None) -> Drawn:
+    start = time.perf_counter()
+    rng = np.random.default_rng([fold.seed, 1])
+    rows = fold.train[rng.integers(0, fold.train.height, fold.train.height)]
+    moved = []
+    for column in (each for each in fold.schema.columns if each.kind is not Kind.CATEGORICAL):
+        values = rows[column.name].cast(pl.Float64)
+        values += 0.01 * (values.std() or 0.0) * pl.Series(rng.standard_normal(rows.height))
+        values = values.round() if column.kind is Kind.INTEGER else values
+        moved.append(values.cast(rows.schema[column.name]).alias(column.name))
+    return Drawn(rows.with_columns(moved), 0.0, time.perf_counter() - start)
+
+
+def independent_columns(fold: Fold, _: float | None) -> Drawn:
+    start = time.perf_counter()
+    rng = np.random.default_rng([fold.seed, 2])
+    rows = pl.DataFrame([column.gather(rng.integers(0, len(column), len(column))) for column in fold.train])
+    return Drawn(rows, 0.0, time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Finds cells in the cache, or runs them.
+
+    Attributes:
+        cache: Folder of rows and figures.
+        run: Whether to run what is not there.
+    """
+
+    cache: Path
+    run: bool
+
+    def cell(self, fold: Fold, step: Step, limit: float | None = None) -> Cell | None:
+        """A cell's figures, or ``{"error": ...}``; None where it is not in the cache and nothing is to run.
+
+        A cell that failed is tried again.
+        """
+        key = [fold.real.digest, step.settings, fold.seed, step.limited]
+        path = self.cache / "cells" / f"{fold.real.name}-{fold.seed}-{_digest([*key, self._code])}.json"
+        if path.exists() and ("error" not in (known := read_json(path)) or not self.run):
+            return {**known, "step": step.name}
+        return self._cell(path, fold, step, limit) if self.run else None
+
+    def _cell(self, path: Path, fold: Fold, step: Step, limit: float | None) -> Cell:
+        found: Cell = {"table": fold.real.name, "step": step.name, "seed": fold.seed, "settings": step.settings}
+        try:
+            drawn = self._drawn(fold, step, limit)
+            found |= {"fit_seconds": drawn.fit_seconds, "sample_seconds": drawn.sample_seconds}
+            found |= measured(fold, drawn.rows)
+        except Exception as error:  # noqa: BLE001  one cell must not stop the others; the error stands in its place
+            found |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        write_json(path, found)
+        return found
+
+    def _drawn(self, fold: Fold, step: Step, limit: float | None) -> Drawn:
+        """The rows, from the cache if only the way they are judged has changed."""
+        key = _digest([fold.real.digest, step.settings, fold.seed, step.limited, self._generator_code])
+        rows, seconds = (self.cache / "rows" / f"{key}.{kind}" for kind in ("parquet", "json"))
+        if seconds.exists():
+            return Drawn(read_parquet(rows), **read_json(seconds))
+        drawn = step.draw(fold, limit)
+        write_parquet(rows, drawn.rows)
+        write_json(seconds, {"fit_seconds": drawn.fit_seconds, "sample_seconds": drawn.sample_seconds})
+        return drawn
+
+    @cached_property
+    def _code(self) -> str:
+        return code_digest(PACKAGE, but=("private",)) + code_digest(Path(__file__).parent, but=_OTHERS)
+
+    @cached_property
+    def _generator_code(self) -> str:
+        return code_digest(PACKAGE, but=("private", "evaluation"))
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def measured(fold: Fold, rows: pl.DataFrame) -> Cell:
+    """Every figure of the rows, the same of the held-out rows, and what gave the rows away."""
+    evaluation = evaluate(fold.train, fold.holdout, rows, targets=fold.real.targets, seed=fold.seed)
+    content = evaluation.details()
+    broken = {words: float(marks.mean()) for words, marks in fold.identities.broken(rows).items() if marks.any()}
+    return {
+        "rows": content["rows"],
+        "columns": fold.train.width,
+        "figures": _figures(content, evaluation, "tstr") | _obedience(fold, rows),
+        "floor": _figures(content["floor"], evaluation, "trtr") | _obedience(fold, fold.holdout),
+        "telltales": content["telltales"][:10],
+        "worst_shapes": content["columns"][:10],
+        "broken_rules": violations(fold.real.completed(rows))
+        .filter(pl.col("violated") > 0)
+        .sort("share", descending=True)
+        .select("rule", "share")
+        .head(10)
+        .to_dicts(),
+        "broken_identities": dict(sorted(broken.items(), key=lambda item: -item[1])[:10]),
+    }
+
+
+def _figures(content: Mapping[str, Any], evaluation: Evaluation, endpoint: str) -> Cell:
+    return {
+        "c2st_trees": content["c2st"]["lightgbm"],
+        "c2st_trees_folds_std": content["c2st"].get("lightgbm_std"),
+        "c2st_logistic": content["c2st"]["logistic"],
+        "shape": content["shape"]["mean_error"],
+        "trend": content["trend"]["mean_error"],
+        "alpha_precision": content["coverage"]["alpha_precision"],
+        "beta_recall": content["coverage"]["beta_recall"],
+        "dcr": content["dcr"]["share"],
+        "mia": content["mia"]["auc"],
+        "utility": {each.target: getattr(each, endpoint).value for each in evaluation.utility},
+    }
+
+
+def _obedience(fold: Fold, rows: pl.DataFrame) -> Cell:
+    """Shares of rows that obey all rules of chemistry, all identities found, all supports; and of exact copies."""
+    broken = violated_share(fold.real.completed(rows)).value
+    known = fold.train.hash_rows()
+    return {
+        "rules": None if broken is None else 1 - broken,
+        "identities": _share(fold.identities.obeyed(rows)),
+        "supports": _share(supported(fold, rows)),
+        "copies": _share(rows.select(fold.train.columns).hash_rows().is_in(known.implode())),
+    }
+
+
+def _share(marks: pl.Series) -> float:
+    return float(marks.cast(pl.Float64).mean() or 0.0)
+
+
+def supported(fold: Fold, rows: pl.DataFrame) -> pl.Series:
+    """Which rows hold nothing impossible: bounds, whole numbers, known levels, gaps only where there are gaps."""
+    marks = [pl.lit(value=True)]
+    for column in fold.schema.columns:
+        value = pl.col(column.name)
+        fine = [value.is_not_null()] if not column.nullable else []
+        if column.kind is Kind.CATEGORICAL:
+            fine.append(value.is_in(fold.train[column.name].unique().drop_nulls().implode()))
+        fine += [value >= column.lower] if column.lower is not None else []
+        fine += [value <= column.upper] if column.upper is not None else []
+        fine += [value == value.round()] if column.kind is Kind.INTEGER and rows.schema[column.name].is_float() else []
+        marks.append(pl.all_horizontal(fine).fill_null(value=column.nullable) if fine else pl.lit(value=True))
+    return rows.select(pl.all_horizontal(marks).alias("supported")).to_series()

@@ -1,0 +1,83 @@
+"""Density-ratio rejection: of several proposals, keep those a discriminator takes for real.
+
+A classifier of real rows against proposals estimates p(x) / q(x) = d(x) / (1 − d(x)) (Goodfellow et al. 2014, proof of
+proposition 1; Azadi et al., Discriminator Rejection Sampling, ICLR 2019). It is cross-fitted, so that the score of a
+row never comes from a model that was trained on it, calibrated on those held-out scores by Platt's method, and kept
+small: a discriminator that knew its training rows would ask for copies of them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from tabsyn_core.boosting import boosted, share_of_columns
+
+Floats = NDArray[np.float64]
+
+_FOLDS = 5
+_ROUNDS = 80
+
+
+@dataclass(frozen=True)
+class DensityRatio:
+    """log p(x) / q(x), estimated.
+
+    Attributes:
+        models: LightGBM's text form, one model a fold.
+        slope: Of the calibration.
+        intercept: Of the calibration.
+    """
+
+    models: tuple[str, ...]
+    slope: float
+    intercept: float
+
+    @classmethod
+    def fit(cls, real: Floats, proposals: Floats, categorical: int, seed: int) -> "DensityRatio":
+        """Tell real rows (n, columns) from proposals (m, columns); the last ``categorical`` columns are codes."""
+        features = np.vstack([real, proposals])
+        labels = np.repeat([1, 0], [len(real), len(proposals)])
+        weights = np.repeat([1.0, len(real) / len(proposals)], [len(real), len(proposals)])
+        scores, models = np.zeros(len(labels)), []
+        for known, unknown in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(features, labels):
+            model = boosted(
+                features[known],
+                labels[known],
+                categorical,
+                seed,
+                _ROUNDS,
+                weight=weights[known],
+                objective="binary",
+                learning_rate=0.1,
+                feature_fraction=share_of_columns(features.shape[1]),
+                lambda_l2=1.0,
+            )
+            scores[unknown] = np.asarray(model.predict(features[unknown], raw_score=True))
+            models.append(model.model_to_string())
+        platt = LogisticRegression().fit(scores[:, None], labels, sample_weight=weights)
+        # A negative slope says that the discriminator found nothing but noise: then every proposal is as good.
+        return cls(tuple(models), max(float(platt.coef_[0, 0]), 0.0), float(platt.intercept_[0]))
+
+    def log_ratio(self, rows: Floats) -> Floats:
+        """Estimate log p/q of new rows (n, columns), shape (n,)."""
+        raw = np.stack([_scores(text, rows) for text in self.models])
+        return np.asarray(self.slope * raw.mean(axis=0) + self.intercept)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {"models": list(self.models), "slope": self.slope, "intercept": self.intercept}
+
+
+def _scores(text: str, rows: Floats) -> Floats:
+    return np.asarray(lgb.Booster(model_str=text).predict(rows, raw_score=True, num_threads=1))
+
+
+def keep(log_weights: Floats, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw ``n`` of the proposals without replacement with these weights (Gumbel top-k), in their own order."""
+    chosen = np.argsort(-(log_weights + rng.gumbel(size=len(log_weights))), kind="stable")[:n]
+    return np.sort(chosen)
