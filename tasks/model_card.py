@@ -19,19 +19,19 @@ def model_card(generator: Generator) -> str:
     drawn = Counter(generator.explain()["drawn_by"])
     lines = [f"- {count} {_WHO.get(who, who)}" for who, count in sorted(drawn.items(), key=_in_order)]
     columns = f"Fitted to {generator.rows:,} rows. Of its {sum(drawn.values())} columns are"
-    return "\n\n".join([columns, "\n".join(lines), _about_training_rows(generator)])
+    return "\n\n".join([columns, "\n".join(lines), _about_training_rows(generator, has_trees="tree" in drawn or "guided tree" in drawn)])
 
 
 def _in_order(counted: tuple[str, int]) -> int:
     return [*_WHO, counted[0]].index(counted[0])
 
 
-def _about_training_rows(generator: Generator) -> str:
+def _about_training_rows(generator: Generator, *, has_trees: bool) -> str:
     if generator.privacy is not None:
         return (
             f"{generator.privacy} What was logged beside the model (figures, report, fitted families) is not private."
         )
-    heads = " The trees hold values of training rows, column by column, so" if generator.chain else " So"
+    heads = " The trees hold values of training rows, column by column, so" if has_trees else " So"
     return (
         "There is no formal privacy guarantee: how near the rows come to the training rows is measured only (dcr)."
         f"{heads} give away sampled rows, if need be, and not the model itself, unless the training rows may be given "
