@@ -1,7 +1,7 @@
 """What a run shows in Prefect's pages: progress, the figures beside their floors, a summary, links."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +18,7 @@ from flows.dvc_step import Outcome, StepResult
 from tabsyn_core.files import read_json
 from tabsyn_core.progress import Progress
 from tasks import paths
+from tasks.gate import flatten_figures
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -63,17 +64,9 @@ class ProgressArtifact:
 
 def figures_beside_floors(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """One row a figure of ``metrics.json``: its dotted name, its value, and its floor where there is one."""
-    floors = dict(_flatten(metrics.get("floor", {})))
-    figures = _flatten({name: value for name, value in metrics.items() if name != "floor"})
-    return [{"figure": name, "value": value, "floor": floors.get(name)} for name, value in figures]
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    floors = flatten_figures(metrics.get("floor", {}))
+    figures = flatten_figures({name: value for name, value in metrics.items() if name != "floor"})
+    return [{"figure": name, "value": value, "floor": floors.get(name)} for name, value in figures.items()]
 
 
 def summary(results: Sequence[StepResult]) -> str:
