@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RIGHT_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHONS := $(or $(PYTHON),python3 python3.11 python3.12 python3.13)
+BROWSERS := chromium chromium-browser google-chrome
 ARGS ?=
 PORT ?= 5000
 
@@ -19,7 +20,7 @@ export GX_ANALYTICS_ENABLED = false
 export MLFLOW_DISABLE_TELEMETRY = true
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: help demo test lint format docs ablation serve-mlflow clean
+.PHONY: help demo test browser lint format docs ablation benchmark serve-mlflow clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +28,18 @@ help: ## list these targets
 demo: $(INSTALLED) ## run the whole pipeline on the embedded molecules and show what came out
 	@$(BIN)/admet-tabsyn run
 
-test: $(INSTALLED) ## run the test suite; ARGS="-k cli" passes options to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) browser ## run the test suite; ARGS="-k cli" passes options to pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+browser: $(INSTALLED) ## a Chromium for the tests of the report, if there is none; without one they are skipped
+	@for name in $(BROWSERS); do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	echo "Installing Chromium for the tests of the report."; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		(apt-get install -y -qq --no-install-recommends chromium || \
+			(apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)) >/dev/null 2>&1 || true; \
+	else \
+		$(BIN)/playwright install chromium || true; \
+	fi
 
 lint: $(INSTALLED) ## ruff, format check and mypy --strict
 	@$(BIN)/ruff check .
@@ -45,6 +56,10 @@ docs: $(INSTALLED) ## build the API reference into site/index.html
 
 ablation: $(INSTALLED) ## what each part of the generator is worth, beside the floor (hours); ARGS="--seeds 0 --write"
 	@$(BIN)/python benchmarks/ablation.py $(ARGS)
+
+benchmark: $(INSTALLED) ## every rival beside us on the tables that params.yaml names; ARGS="--tables biogen --write"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
+	@$(BIN)/python benchmarks/leaderboard.py $(ARGS)
 
 serve-mlflow: $(INSTALLED) ## MLflow's pages and registry on http://127.0.0.1:5000; PORT=5001 moves them
 	@$(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \

@@ -316,28 +316,45 @@ def impute(
     epilog=_examples(
         "admet-tabsyn evaluate --real data/processed/train.parquet --holdout data/processed/holdout.parquet \\",
         "    --synthetic rows.parquet --targets logS,solubility_class --out judged",
+        "admet-tabsyn evaluate ... --synthetic ours.parquet --synthetic ctgan.parquet    # side by side",
     )
 )
 def evaluate(
     *,
     real: Annotated[Path, typer.Option(help="Parquet: rows the generator saw.")],
     holdout: Annotated[Path, typer.Option(help="Parquet: real rows it did not see, the floor of every figure.")],
-    synthetic: Annotated[Path, typer.Option(help="Parquet: the rows to judge, from any generator.")],
+    synthetic: Annotated[
+        list[Path], typer.Option(help="Parquet: the rows to judge, from any generator; give it again to compare.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
     targets: Annotated[str, typer.Option(help="Columns whose prediction is judged, separated by commas.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Decides folds and draws.")] = 0,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Fit our generator inside every fold of a cross-validation, too: slow.")
+    ] = False,
 ) -> None:
     """Judge any synthetic table against real rows: every figure beside its floor."""
-    from admet_tabsyn.summary import figures_table
+    from admet_tabsyn.summary import figures_table, lights
     from tabsyn_core.evaluation import evaluate_files
     from tasks.stage import ProgressReporter
 
     names = [name.strip() for name in targets.split(",") if name.strip()]
     reporter = ProgressReporter("evaluate")
-    judged = evaluate_files(real, holdout, synthetic, names, out, seed=seed, progress=reporter)
+    fit = _fit_and_sample if refit else None
+    judged = evaluate_files(real, holdout, synthetic, names, out, refit=fit, seed=seed, progress=reporter)
     reporter.close()
-    console.print(figures_table(judged.to_json()))
+    for name, one in judged.items():
+        console.print(f"[bold]{escape(name)}[/bold]" if len(judged) > 1 else "")
+        console.print(figures_table(one.metrics()))
+        console.print(lights(one.report))
     console.print(f"{out / 'report.html'}\n{out / 'report.json'}", markup=False, soft_wrap=True)
+
+
+def _fit_and_sample(rows: "pl.DataFrame", seed: int) -> "pl.DataFrame":
+    """As many rows as these from our generator, fitted to them with its defaults."""
+    from tabsyn_core import Generator
+
+    return Generator().fit(rows, seed=seed).sample(rows.height, seed=seed)
 
 
 @app.command(epilog=_examples("admet-tabsyn report", "admet-tabsyn report --open"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich import box
@@ -12,6 +12,9 @@ from rich.table import Table
 from tabsyn_core.files import read_json
 from tasks import paths
 
+if TYPE_CHECKING:
+    from tabsyn_core.evaluation.page import Report
+
 _FIGURES = {
     ("shape", "mean_error"): "single columns; 0 is perfect",
     ("trend", "mean_error"): "pairs of columns; 0 is perfect",
@@ -19,6 +22,8 @@ _FIGURES = {
     ("identities", "violated_share"): "rows no molecule could have",
     ("dcr", "share"): "nearer to training; 0.5 is best",
 }
+
+_COLOURS = {"green": "green", "amber": "yellow", "red": "red", "grey": "dim"}
 
 
 def run_summary(steps: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -37,6 +42,14 @@ def figures_table(metrics: Mapping[str, Any]) -> Table:
     for place, meaning in [*_FIGURES.items(), *_utilities(metrics)]:
         floor = _at(metrics["floor"], place)
         table.add_row(".".join(place[:2]), _number(_at(metrics, place)), _number(floor), meaning)
+    return table
+
+
+def lights(report: "Report") -> Table:
+    """The verdict: one line a dimension."""
+    table = _table("", "verdict", "")
+    for line in report.verdict:
+        table.add_row(f"[{_COLOURS[line.light]}]●[/] {line.light}", line.dimension, line.sentence)
     return table
 
 

@@ -5,22 +5,18 @@ code: a run that was stopped goes on where it was, and a change of the code runs
 """
 
 import argparse
-import os
-import platform
-import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
-import psutil
 import yaml
-from cells import PACKAGE, Bench, Cell, Fold, Step, generated, independent_columns, noisy_bootstrap
-from real_tables import ROOT, AbsentError, RealTable, code_digest, load, names
+from cells import Bench, Cell, Fold, Step, generated, independent_columns, noisy_bootstrap
+from pages import likeness, markdown, number, setting, use
+from real_tables import ROOT, AbsentError, RealTable, load, names
 
 from tabsyn_core.config import ChainConfig, GeneratorConfig
 from tabsyn_core.errors import TabsynError
@@ -129,75 +125,17 @@ def _word(cell: Cell) -> str:
     if "error" in cell:
         return f"FAILED, {cell['error']}"
     figures = cell["figures"]
-    said = ", ".join(f"{name} {_number(figures[name], 3)}" for name in ("c2st_trees", "shape", "trend", "dcr"))
+    said = ", ".join(f"{name} {number(figures[name], 3)}" for name in ("c2st_trees", "shape", "trend", "dcr"))
     return f"{said}, fit {cell['fit_seconds']:.0f} s"
 
 
 # Pages
 
 
-@dataclass(frozen=True)
-class Column:
-    """A figure as it is printed."""
-
-    title: str
-    value: Callable[[Cell], float | None]
-    decimals: int = 3
-    share: bool = False
-
-    def over(self, cells: Sequence[Cell]) -> str:
-        """Mean and standard deviation over the cells that have it."""
-        found = [value for cell in cells if (value := self.value(cell)) is not None]
-        factor = 100 if self.share else 1
-        values = [factor * value for value in found]
-        if not values:
-            return "–"
-        spread = f" ± {statistics.stdev(values):.{self.decimals}f}" if len(values) > 1 else ""
-        return f"{statistics.mean(values):.{self.decimals}f}{spread}" + (" %" if self.share else "")
-
-
-def _of(part: str, name: str) -> Callable[[Cell], float | None]:
-    return lambda cell: cell[part][name]
-
-
-def _endpoint(part: str, target: str) -> Callable[[Cell], float | None]:
-    return lambda cell: cell[part]["utility"].get(target)
-
-
-def _likeness(part: str) -> list[Column]:
-    seconds = [
-        Column("fit s", lambda cell: cell["fit_seconds"], 0),
-        Column("sample s", lambda cell: cell["sample_seconds"], 0),
-    ]
-    if part == "floor":
-        seconds = [replace(column, value=lambda _: None) for column in seconds]
-    return [
-        *seconds,
-        Column("C2ST trees", _of(part, "c2st_trees")),
-        Column("C2ST logistic", _of(part, "c2st_logistic")),
-        Column("shape", _of(part, "shape"), 4),
-        Column("trend", _of(part, "trend"), 4),
-        Column("all rules", _of(part, "rules"), 2, share=True),
-        Column("all identities", _of(part, "identities"), 2, share=True),
-        Column("supports", _of(part, "supports"), 2, share=True),
-    ]
-
-
-def _use(part: str, targets: Iterable[str]) -> list[Column]:
-    return [
-        Column("α-precision", _of(part, "alpha_precision")),
-        Column("β-recall", _of(part, "beta_recall")),
-        Column("DCR share", _of(part, "dcr")),
-        Column("MIA AUC", _of(part, "mia")),
-        Column("copies", _of(part, "copies"), 2, share=True),
-        *(Column(f"TSTR {target}", _endpoint(part, target)) for target in targets),
-    ]
-
-
 def ablation_page(
     cells: Sequence[Cell], reals: Sequence[RealTable], lines: Sequence[Step], skipped: Sequence[str]
 ) -> str:
-    parts = ["# What each part is worth", _INTRODUCTION, _setting(cells), "## The steps"]
+    parts = ["# What each part is worth", _INTRODUCTION, setting(cells, "ablation.py"), "## The steps"]
     parts.append("\n".join(f"- **{step.name}**: {step.about}." for step in lines))
     for real in reals:
         of_table = [cell for cell in cells if cell["table"] == real.name]
@@ -216,7 +154,7 @@ def _table_section(real: RealTable, cells: Sequence[Cell], lines: Sequence[Step]
     rows = good[0]["rows"]
     size = f"{rows['training']:,} training rows, {rows['held_out']:,} held out, {good[0]['columns']} columns."
     sections = [f"## {real.name}", size]
-    for title, columns in (("Likeness", _likeness), ("Coverage, privacy, use", lambda part: _use(part, real.targets))):
+    for title, columns in (("Likeness", likeness), ("Coverage, privacy, use", lambda part: use(part, real.targets))):
         head = [title, *(column.title for column in columns("figures"))]
         floor = ["**floor: real hold-out**", *(column.over([*one_a_seed]) for column in columns("floor"))]
         body = [
@@ -226,11 +164,6 @@ def _table_section(real: RealTable, cells: Sequence[Cell], lines: Sequence[Step]
         ]
         sections.append(markdown([head, floor, *body]))
     return [*sections, *(["Failed:\n\n" + "\n".join(failed)] if failed else [])]
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 
 
 _INTRODUCTION = """\
@@ -244,34 +177,6 @@ SDMetrics' errors of columns and of pairs (0 is best); rules are those RDKit's d
 on the training rows, supports bounds, whole numbers, levels and gaps, each the share of rows that obey all of them;
 α-precision and β-recall are Alaa et al.'s (2022), on ranks; the DCR share and the AUC of a distance-based membership
 inference (MIA) are clean at 0.5; TSTR is R² (AUROC for classes) on held-out rows of trees trained on synthetic rows."""
-
-
-def _setting(cells: Sequence[Cell]) -> str:
-    """Machine, versions, seeds and command."""
-    import torch  # noqa: PLC0415  not before tabsyn_core has told OpenMP how to wait
-
-    packages = ("torch", "lightgbm", "scikit-learn", "numpy", "polars", "rdkit")
-    seeds = ", ".join(map(str, sorted({cell["seed"] for cell in cells})))
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    memory = psutil.virtual_memory().total / 2**30
-    return "\n".join(
-        [
-            f"- Machine: {len(os.sched_getaffinity(0))} cores ({_processor()}), {memory:.0f} GiB, {accelerator}",
-            f"- Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages),
-            f"- Seeds: {seeds}; code {code_digest(PACKAGE)[:12]}",
-            f"- Command: `{shlex.join(['python', 'benchmarks/ablation.py', *sys.argv[1:]])}`",
-        ]
-    )
-
-
-def _processor() -> str:
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "–" if value is None else f"{value:.{decimals}f}"
 
 
 # Defaults
@@ -352,7 +257,7 @@ def defaults_page(cells: Sequence[Cell], sweeps: Sequence[Sweep], skipped: Seque
     parts = [
         "# How the defaults were chosen",
         _CHOICE,
-        _setting(cells),
+        setting(cells, "ablation.py"),
         *sections,
         *(f"_{reason}_" for reason in skipped),
     ]

@@ -5,7 +5,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ class Drawn:
     rows: pl.DataFrame
     fit_seconds: float
     sample_seconds: float
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What else was measured: peak memory, updates made."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,11 @@ class Bench:
         found: Cell = {"table": fold.real.name, "step": step.name, "seed": fold.seed, "settings": step.settings}
         try:
             drawn = self._drawn(fold, step, limit)
-            found |= {"fit_seconds": drawn.fit_seconds, "sample_seconds": drawn.sample_seconds}
+            found |= {
+                "fit_seconds": drawn.fit_seconds,
+                "sample_seconds": drawn.sample_seconds,
+                "more": dict(drawn.more),
+            }
             found |= measured(fold, drawn.rows)
         except Exception as error:  # noqa: BLE001  one cell must not stop the others; the error stands in its place
             found |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
@@ -168,7 +174,8 @@ class Bench:
             return Drawn(read_parquet(rows), **read_json(seconds))
         drawn = step.draw(fold, limit)
         write_parquet(rows, drawn.rows)
-        write_json(seconds, {"fit_seconds": drawn.fit_seconds, "sample_seconds": drawn.sample_seconds})
+        told = {"fit_seconds": drawn.fit_seconds, "sample_seconds": drawn.sample_seconds, "more": dict(drawn.more)}
+        write_json(seconds, told)
         return drawn
 
     @cached_property

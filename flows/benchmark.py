@@ -47,6 +47,7 @@ def judge(root: Path, out: Path) -> dict[str, Any]:
         metrics=metrics,
         plots=out / "plots",
         report=out / paths.REPORT.name,
+        numbers=out / paths.REPORT_NUMBERS.name,
     )
     figures: dict[str, Any] = read_json(metrics)
     return figures

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tabsyn_core.evaluation import Evaluation, evaluate
+from tabsyn_core.evaluation import Evaluation, Judgement, judge
+from tabsyn_core.evaluation.judge import write_reports
 from tabsyn_core.evaluation.pictures import write_plots
-from tabsyn_core.evaluation.report import write_report
 from tabsyn_core.files import read_parquet, write_json
 from tabsyn_core.progress import ProgressCallback, silent
 from tasks import paths
@@ -21,24 +21,26 @@ def evaluate_synthetic(
     metrics: Path = paths.METRICS,
     plots: Path = paths.PLOTS,
     report: Path = paths.REPORT,
+    numbers: Path = paths.REPORT_NUMBERS,
     progress: ProgressCallback = silent,
-) -> Evaluation:
-    """Write ``metrics``, ``plots`` and ``report`` from the three tables.
+) -> Judgement:
+    """Write ``metrics``, ``plots``, ``report`` and its ``numbers`` from the three tables.
 
     Raises:
         TabsynError: A table is absent, the tables do not match, or an output cannot be written.
     """
-    evaluation = evaluate(
+    judged = judge(
         *(read_parquet(path) for path in (train, holdout, synthetic)),
         targets=[target.name for target in params.data.targets],
+        thresholds=params.evaluate.thresholds,
         seed=params.seed,
         folds=params.evaluate.c2st_folds,
         progress=progress,
     )
-    write_json(metrics, evaluation.to_json())
-    write_plots(plots, evaluation)
-    write_report(report, evaluation)
-    return evaluation
+    write_json(metrics, judged.metrics())
+    write_plots(plots, judged.report)
+    write_reports(report, numbers, {synthetic.stem: judged.report})
+    return judged
 
 
 def _summary(evaluation: Evaluation) -> str:
@@ -51,7 +53,7 @@ def _summary(evaluation: Evaluation) -> str:
 
 def main() -> None:
     """``python -m tasks.evaluate``."""
-    run_stage("evaluate", lambda params, progress: _summary(evaluate_synthetic(params, progress=progress)))
+    run_stage("evaluate", lambda params, progress: _summary(evaluate_synthetic(params, progress=progress).evaluation))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,13 @@ def model_card(generator: Generator) -> str:
     drawn = Counter(generator.explain()["drawn_by"])
     lines = [f"- {count} {_WHO.get(who, who)}" for who, count in sorted(drawn.items(), key=_in_order)]
     columns = f"Fitted to {generator.rows:,} rows. Of its {sum(drawn.values())} columns are"
-    return "\n\n".join([columns, "\n".join(lines), _about_training_rows(generator, has_trees="tree" in drawn or "guided tree" in drawn)])
+    return "\n\n".join(
+        [
+            columns,
+            "\n".join(lines),
+            _about_training_rows(generator, has_trees="tree" in drawn or "guided tree" in drawn),
+        ]
+    )
 
 
 def _in_order(counted: tuple[str, int]) -> int:

@@ -13,6 +13,7 @@ from tabsyn_core.config import AdversarialConfig, ChainConfig, DiffusionConfig, 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.private.config import PrivacyConfig
 from tabsyn_core.schema import Kind
+from tabsyn_core.thresholds import Thresholds
 from tasks.provenance import redact
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -119,6 +120,16 @@ class EvaluateParams(_Strict):
     """How rows are judged."""
 
     c2st_folds: Annotated[int, Field(ge=2)] = 5
+    thresholds: Thresholds = Thresholds()
+
+
+class BenchmarkParams(_Strict):
+    """Which rivals stand beside us on the leaderboard, on which tables, with how many seconds each."""
+
+    tables: tuple[str, ...] = ("solubility",)
+    methods: tuple[str, ...] = ("ours", "bootstrap", "factorised", "gaussian-copula")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seconds: Annotated[float, Field(gt=0)] = 60.0
 
 
 class GateParams(_Strict):
@@ -153,6 +164,7 @@ class Params(_Strict):
     train: TrainParams = TrainParams()
     sample: SampleParams = SampleParams()
     evaluate: EvaluateParams = EvaluateParams()
+    benchmark: BenchmarkParams = BenchmarkParams()
     register_: RegisterParams = Field(alias="register")
 
 

@@ -30,6 +30,7 @@ SYNTHETIC = Path("data/synthetic/synthetic.parquet")
 METRICS = Path("reports/metrics.json")
 PLOTS = Path("reports/plots/evaluation")
 REPORT = Path("reports/report.html")
+REPORT_NUMBERS = Path("reports/report.json")
 
 REGISTRATION = Path("reports/registration.json")
 

@@ -34,6 +34,7 @@ from tasks.paths import (
     PLOTS,
     REGISTRATION,
     REPORT,
+    REPORT_NUMBERS,
     STATE,
     TRAIN,
     TRAINING_CURVE,
@@ -80,6 +81,7 @@ _DESCRIPTION = "Synthetic ADMET tables: predict samples rows, with the values gi
 _LOGGED = {
     METRICS: "",
     REPORT: "report",
+    REPORT_NUMBERS: "report",
     DISTRIBUTIONS: "distributions",
     DISTRIBUTIONS_PAGE: "distributions",
     TRAINING_CURVE: "plots",

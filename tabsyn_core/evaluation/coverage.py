@@ -1,10 +1,13 @@
-"""Do the rows lie where real rows do, and everywhere real rows do? (Alaa et al., ICML 2022).
+"""Do the rows lie where real rows do, and everywhere real rows do?
 
-The one-class form of α-precision and β-recall: the α-support of a table is the ball around its mean that holds the
-share α of its rows. The space is that of :func:`~tabsyn_core.evaluation.privacy.points`, ranks instead of an embedding.
+Asked twice. The one-class form of α-precision and β-recall (Alaa et al., ICML 2022): the α-support of a table is the
+ball around its mean that holds the share α of its rows. Density and coverage (Naeem et al., ICML 2020): the support of
+the real rows is a ball around each that reaches to its fifth nearest real neighbour. The space of all four is that of
+:func:`~tabsyn_core.evaluation.privacy.points`, ranks instead of an embedding.
 """
 
 import numpy as np
+from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from tabsyn_core.evaluation.figure import DRAWS, Figure
@@ -14,6 +17,8 @@ from tabsyn_core.evaluation.threads import one_thread
 
 _SHARES: Floats = np.linspace(0, 1, 31)
 _JUDGED = 2_000
+_NEIGHBOURS = 5
+_FIGURES = ("alpha_precision", "beta_recall", "density", "coverage")
 
 MIN_ROWS = 20
 """Fewer rows of either kind are not judged: a ball around them is chance."""
@@ -21,15 +26,20 @@ MIN_ROWS = 20
 
 @one_thread()
 def coverage(train: Table, holdout: Table, other: Table, rows: int, seed: int) -> dict[str, Figure]:
-    """α-precision and β-recall of ``other`` as an image of the training rows, both in [0, 1], 1 best.
+    """α-precision, β-recall, density and coverage of ``other`` as an image of the training rows.
 
-    At each α, the precision is the share of ``other`` rows inside the ball that holds the share α of the real rows; at
-    each β, the recall is the share of real rows that have a row of ``other`` nearer than their nearest real row, the
-    nearest one lying inside the ball that holds the share β of such rows. Each figure is one minus the mean distance of
-    its curve from the diagonal, as a share of the largest possible.
+    α-precision and β-recall lie in [0, 1], 1 best. At each α, the precision is the share of ``other`` rows inside the
+    ball that holds the share α of the real rows; at each β, the recall is the share of real rows that have a row of
+    ``other`` nearer than their nearest real row, the nearest one lying inside the ball that holds the share β of such
+    rows. Each figure is one minus the mean distance of its curve from the diagonal, as a share of the largest possible.
 
-    Both tables are drawn down to ``rows``, five times where one of them has more: the recall depends on their number,
-    so it is comparable only between tables judged at the same.
+    Density is the number of real balls that a row of ``other`` lies in, on average, over the five expected of a row of
+    the same distribution (Naeem et al., lemma 1): 1 is best, more says that rows crowd where real rows do. Coverage is
+    the share of real balls with a row of ``other`` inside: 1 - 2⁻⁵ = 0.97 for many rows of the same distribution
+    (lemma 2). A ball holds its surface, which the authors' code leaves out: where rows repeat, its radius may be 0.
+
+    Both tables are drawn down to ``rows``, five times where one of them has more: recall and coverage depend on their
+    number, so they are comparable only between tables judged at the same.
 
     Args:
         train: Real rows.
@@ -39,21 +49,24 @@ def coverage(train: Table, holdout: Table, other: Table, rows: int, seed: int) -
         seed: Draws them.
 
     Returns:
-        ``alpha_precision`` and ``beta_recall``, mean and spread over draws.
+        ``alpha_precision``, ``beta_recall``, ``density`` and ``coverage``, mean and spread over draws; no numbers with
+        fewer than :data:`MIN_ROWS` rows of either kind.
     """
     rows = min(rows, len(train), len(other), _JUDGED)
     if rows < MIN_ROWS:
         why = f"coverage needs at least {MIN_ROWS} rows of each kind; there are {rows}"
-        return {"alpha_precision": Figure.none(why), "beta_recall": Figure.none(why)}
+        return dict.fromkeys(_FIGURES, Figure.none(why))
     rng = np.random.default_rng([seed, 8])
     real, fake = (points(table, train, holdout) for table in (train, other))
     draws = 1 if rows == len(real) == len(fake) else DRAWS
-    found = [_coverage(rng.permutation(real)[:rows], rng.permutation(fake)[:rows]) for _ in range(draws)]
-    precision, recall = np.array(found).T
-    return {"alpha_precision": Figure.over(precision), "beta_recall": Figure.over(recall)}
+    found = []
+    for _ in range(draws):
+        seen, judged = rng.permutation(real)[:rows], rng.permutation(fake)[:rows]
+        found.append([*_precision_and_recall(seen, judged), *_density_and_coverage(seen, judged)])
+    return {name: Figure.over(values) for name, values in zip(_FIGURES, np.array(found).T, strict=True)}
 
 
-def _coverage(real: Floats, other: Floats) -> tuple[float, float]:
+def _precision_and_recall(real: Floats, other: Floats) -> tuple[float, float]:
     centre = real.mean(axis=0)
     radii = np.quantile(_distances(real, centre), _SHARES)
     inside = _distances(other, centre)
@@ -64,6 +77,13 @@ def _coverage(real: Floats, other: Floats) -> tuple[float, float]:
     covered = np.sort(spread[to_other <= to_real])
     recall = np.searchsorted(covered, np.quantile(spread, _SHARES), side="right") / len(real)
     return _along_the_diagonal(precision), _along_the_diagonal(recall)
+
+
+def _density_and_coverage(real: Floats, other: Floats) -> tuple[float, float]:
+    # Rounded: what differs by less than the rounding of products lies on the surface. Each row is its own nearest.
+    radii = np.partition(np.round(pairwise_distances(real), 6), _NEIGHBOURS, axis=1)[:, [_NEIGHBOURS]]
+    inside = np.round(pairwise_distances(real, other), 6) <= radii
+    return float(inside.sum() / (_NEIGHBOURS * len(other))), float(inside.any(axis=1).mean())
 
 
 def _distances(places: Floats, centre: Floats) -> Floats:

@@ -20,11 +20,15 @@ class Figure:
         value: The number, or ``None`` where it cannot be computed.
         std: The standard deviation over what was repeated (folds, draws, bootstrap), or ``None`` without repeats.
         why: Why there is no number, in plain words.
+        low: The lower end of a 95 % interval, where one was computed.
+        high: Its upper end.
     """
 
     value: float | None
     std: float | None = None
     why: str | None = None
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def over(cls, values: Floats) -> "Figure":
@@ -37,10 +41,11 @@ class Figure:
         return cls(None, why=why)
 
     def to_json(self, name: str) -> dict[str, Any]:
-        """``name``, and ``name_std`` or ``name_why`` where there is one; rounded to four decimals."""
+        """``name``, and ``name_std``, ``_low``, ``_high`` or ``_why`` where there is one; rounded to four decimals."""
         content: dict[str, Any] = {name: _rounded(self.value)}
-        if self.std is not None:
-            content[f"{name}_std"] = _rounded(self.std)
+        for part, bound in (("std", self.std), ("low", self.low), ("high", self.high)):
+            if bound is not None:
+                content[f"{name}_{part}"] = _rounded(bound)
         if self.why is not None:
             content[f"{name}_why"] = self.why
         return content

@@ -1,43 +1,166 @@
-"""Files in, report out: judge any synthetic table that lies in a Parquet or CSV file."""
+"""Tables in, report out: judge any synthetic table, also one that lies in a Parquet or CSV file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from tabsyn_core.errors import TabsynError
+from tabsyn_core.evaluation.cross_validation import Refit, Splits, cross_validated
 from tabsyn_core.evaluation.evaluation import Evaluation, evaluate
-from tabsyn_core.evaluation.report import write_report
+from tabsyn_core.evaluation.page import Report, write_page
+from tabsyn_core.evaluation.report import full_report
 from tabsyn_core.files import read_parquet, write_json
 from tabsyn_core.progress import ProgressCallback, silent
+from tabsyn_core.thresholds import Thresholds
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found of one synthetic table.
+
+    Attributes:
+        evaluation: The main figures.
+        report: Everything, as the page shows it.
+    """
+
+    evaluation: Evaluation
+    report: Report
+
+    def metrics(self) -> dict[str, Any]:
+        """The main figures, the risk of each attack (``attacks``) and the lights, the layout of ``metrics.json``."""
+        attacks = self.report.privacy.attacks if self.report.privacy else ()
+        return self.evaluation.to_json() | {
+            "attacks": {
+                each.name.replace(" ", "_"): None if each.risk is None else round(each.risk, 4) for each in attacks
+            },
+            "lights": {line.dimension: line.light for line in self.report.verdict},
+        }
+
+
+def judge(
+    train: pl.DataFrame,
+    holdout: pl.DataFrame,
+    synthetic: pl.DataFrame,
+    *,
+    title: str = "How good are the synthetic rows?",
+    targets: Sequence[str] = (),
+    thresholds: Thresholds | None = None,
+    refit: Refit | None = None,
+    seed: int = 0,
+    folds: int = 5,
+    progress: ProgressCallback = silent,
+) -> Judgement:
+    """Judge synthetic rows by every measure; arguments and errors as for :func:`evaluate`.
+
+    A column ``smiles`` of the training rows, if there is one, is not judged: it draws the strangest rows' neighbours.
+    ``refit`` fits the generator to some rows with a seed and returns its rows: it is then fitted inside every fold of a
+    repeated cross-validation of all real rows, at random and, with SMILES, by scaffold, and the paired tests rest on
+    those folds too.
+    """
+    evaluation = evaluate(train, holdout, synthetic, targets=targets, seed=seed, folds=folds, progress=progress)
+    refitted = _refitted(pl.concat([train, holdout], how="diagonal"), refit, targets, seed, progress)
+    report = full_report(
+        evaluation,
+        title=title,
+        targets=targets,
+        thresholds=thresholds,
+        smiles=train["smiles"] if "smiles" in train.columns else None,
+        refitted=refitted,
+        seed=seed,
+        progress=progress,
+    )
+    return Judgement(evaluation, report)
+
+
+def _refitted(
+    real: pl.DataFrame, refit: Refit | None, targets: Sequence[str], seed: int, progress: ProgressCallback
+) -> pl.DataFrame | None:
+    if refit is None or not targets:
+        return None
+    smiles = real["smiles"].to_list() if "smiles" in real.columns else None
+    splits: tuple[Splits, ...] = ("random",) if smiles is None else ("random", "scaffold")
+    return pl.concat(
+        cross_validated(real, refit, targets, splits=split, smiles=smiles, seed=seed, progress=progress)
+        for split in splits
+    )
 
 
 def evaluate_files(
     real: Path,
     holdout: Path,
-    synthetic: Path,
+    synthetic: Sequence[Path],
     targets: Sequence[str],
     out: Path,
     *,
+    thresholds: Thresholds | None = None,
+    refit: Refit | None = None,
     seed: int = 0,
     folds: int = 5,
     progress: ProgressCallback = silent,
-) -> Evaluation:
+) -> dict[str, Judgement]:
     """Judge files and write ``out/report.html`` (one self-contained page) and ``out/report.json``.
 
     ``.csv`` and ``.csv.gz`` are CSV, everything else is Parquet. A CSV says nothing of dtypes: beside Parquet training
     rows its columns get theirs, beside CSV training rows they are what all their values allow.
 
+    Args:
+        real: Rows the generator saw.
+        holdout: Real rows it did not see.
+        synthetic: One file, or several to be shown side by side.
+        targets: Columns whose prediction is judged.
+        out: The folder.
+        thresholds: Of the traffic lights.
+        refit: As for :func:`judge`.
+        seed: Decides draws, folds and bootstrap samples.
+        folds: Of the two-sample tests.
+        progress: Told after each measure, for each file.
+
+    Returns:
+        What was found, by the name of the file without its ending, or by its whole path where two names are equal.
+
     Raises:
         TabsynError: A file cannot be read or written, a CSV value is none of its column's dtype, or as
             :func:`evaluate`.
     """
+    if not synthetic:
+        raise TabsynError("there is no synthetic table to judge; give at least one file.")
     dtypes = None if _is_csv(real) else read_parquet(real).schema
-    tables = [_read(path, dtypes) for path in (real, holdout, synthetic)]
-    evaluation = evaluate(*tables, targets=targets, seed=seed, folds=folds, progress=progress)
-    write_json(out / "report.json", evaluation.details())
-    write_report(out / "report.html", evaluation)
-    return evaluation
+    train, unseen = (_read(path, dtypes) for path in (real, holdout))
+    judged = {
+        name: judge(
+            train,
+            unseen,
+            _read(path, dtypes),
+            title=f"How good are the rows of {path.name}?",
+            targets=targets,
+            thresholds=thresholds,
+            refit=refit,
+            seed=seed,
+            folds=folds,
+            progress=progress,
+        )
+        for name, path in _named(synthetic).items()
+    }
+    write_reports(out / "report.html", out / "report.json", {name: each.report for name, each in judged.items()})
+    return judged
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    names = [path.name.split(".")[0] for path in paths]
+    return {name if names.count(name) == 1 else str(path): path for name, path in zip(names, paths, strict=True)}
+
+
+def write_reports(page: Path, content: Path, reports: Mapping[str, Report]) -> None:
+    """Write the page, and all its numbers as JSON: ``reports``, by name, each as ``report.schema.json`` has it.
+
+    Raises:
+        TabsynError: A file cannot be written.
+    """
+    write_json(content, {"reports": {name: report.to_json() for name, report in reports.items()}})
+    write_page(page, reports)
 
 
 def _is_csv(path: Path) -> bool:

@@ -90,7 +90,7 @@ def align(tables: dict[str, pl.DataFrame], seed: int) -> dict[str, Table]:
     first = next(iter(tables))
     for name, table in tables.items():
         _check_columns(table, name, tables[first].columns, first)
-    tables = {name: _subsample(table, seed) for name, table in tables.items()}
+    tables = {name: subsample(table, seed) for name, table in tables.items()}
     order = tables[first].columns
     kinds = {column: _is_numeric(column, tables) for column in order}
     numeric = [column for column in order if kinds[column]]
@@ -128,7 +128,8 @@ def _some(names: list[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown or "none"
 
 
-def _subsample(table: pl.DataFrame, seed: int) -> pl.DataFrame:
+def subsample(table: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """At most :data:`MAX_ROWS` rows, the same ones of equally long tables."""
     if table.height <= MAX_ROWS:
         return table
     rows = np.random.default_rng([seed, 0]).permutation(table.height)[:MAX_ROWS]

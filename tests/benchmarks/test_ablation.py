@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import ablation
 import numpy as np
+import pages
 import polars as pl
 import pytest
 import real_tables
@@ -95,7 +96,7 @@ def test_a_step_limited_by_the_ladder_gets_its_longest_fit_and_waits_for_it(fold
 
 
 def test_a_mean_stands_with_its_spread():
-    column = ablation.Column("shape", lambda cell: cell.get("value"), 2)
+    column = pages.Column("shape", lambda cell: cell.get("value"), 2)
     assert column.over([{"value": 1.0}, {"value": 2.0}, {}]) == "1.50 ± 0.71"
     assert column.over([{"value": 0.5}]) == "0.50"
     assert column.over([{}]) == "–"

@@ -45,7 +45,7 @@ def project(tmp_path, monkeypatch):
 
 
 def contents(root):
-    outputs = [paths.METRICS, paths.REPORT, *sorted(paths.PLOTS.iterdir())]
+    outputs = [paths.METRICS, paths.REPORT, paths.REPORT_NUMBERS, *sorted(paths.PLOTS.iterdir())]
     return {path: (root / path).read_bytes() for path in outputs}
 
 
@@ -67,8 +67,8 @@ def test_the_step_writes_what_dvc_yaml_declares_and_the_same_again(project, caps
 @pytest.mark.usefixtures("project")
 def test_the_seed_and_folds_come_from_params():
     params = Params.model_validate(PARAMS)
-    first = evaluate.evaluate_synthetic(params).to_json()
-    other = evaluate.evaluate_synthetic(params.model_copy(update={"seed": 2})).to_json()
+    first = evaluate.evaluate_synthetic(params).metrics()
+    other = evaluate.evaluate_synthetic(params.model_copy(update={"seed": 2})).metrics()
     assert first["c2st"] != other["c2st"]
     assert first["rows"] == other["rows"] == {"training": 120, "held_out": 60, "synthetic": 100}
 

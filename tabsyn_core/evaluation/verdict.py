@@ -1,0 +1,228 @@
+"""One traffic light a dimension: how far each figure is from its floor, and how far it may be.
+
+Thresholds are excesses over the floor in the figure's own unit, so that a light says the same of an easy table and of a
+hard one. A figure whose floor is known (an AUC of guessing is 0.5) is measured from there: the hold-out's own is a
+noisy reading of it. What chance explains is never amber: a figure whose excess is within two standard deviations of its
+floor's spread counts as on the floor.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tabsyn_core.evaluation.evaluation import Evaluation
+from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.page.content import Column, Dimension, Fix, Light, Line, Reading
+from tabsyn_core.evaluation.sections import PrivacyFigures, mean_support_violations, reading
+from tabsyn_core.thresholds import Limits, Thresholds
+
+_FIXES = 3
+_WORST: tuple[Light, ...] = ("red", "amber", "green", "grey")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A figure that decides a light.
+
+    Attributes:
+        name: In words.
+        synthetic: The figure.
+        floor: The same with real held-out rows.
+        excess: How much worse than the floor, or ``None`` when there is no figure.
+        limits: Green and amber thresholds.
+        chance: Excess that chance explains (two standard deviations of the floor).
+    """
+
+    name: str
+    synthetic: Figure
+    floor: Figure
+    excess: float | None
+    limits: Limits
+    chance: float = 0.0
+
+    @property
+    def light(self) -> Light:
+        """Green, amber, red; grey when there is no figure."""
+        if self.excess is None:
+            return "grey"
+        green, amber = self.limits
+        # Chance widens green, up to amber and not beyond: what is red stays so, however noisy.
+        return (
+            "green"
+            if self.excess <= max(green, min(self.chance, amber))
+            else "amber"
+            if self.excess <= amber
+            else "red"
+        )
+
+    @property
+    def severity(self) -> float:
+        """The excess in units of the amber threshold: what to mend first has most."""
+        return 0.0 if self.excess is None else self.excess / max(self.limits[1], 1e-9)
+
+    @property
+    def allowed(self) -> str:
+        """The thresholds in words."""
+        green, amber = self.limits
+        return f"green up to {green:g} over the floor, amber up to {amber:g}"
+
+
+def above_floor(name: str, synthetic: Figure, floor: Figure, limits: Limits) -> Judged:
+    """A figure of which less is better, measured from its floor."""
+    known = synthetic.value is not None and floor.value is not None
+    excess = synthetic.value - floor.value if known else None  # type: ignore[operator]
+    return Judged(name, synthetic, floor, excess, limits, 2 * (floor.std or 0.0))
+
+
+def above(best: float, name: str, synthetic: Figure, floor: Figure, limits: Limits) -> Judged:
+    """A figure whose best value is known, of which the floor is a noisy reading."""
+    excess = None if synthetic.value is None else synthetic.value - best
+    return Judged(name, synthetic, floor, excess, limits, 2 * (floor.std or 0.0))
+
+
+def light_of(judged: Iterable[Judged]) -> Light:
+    """The worst light; grey only when nothing could be judged."""
+    lights = [each.light for each in judged]
+    return next((light for light in _WORST if light in lights), "grey")
+
+
+def worst(judged: Sequence[Judged]) -> Judged | None:
+    """The figure that decides the light."""
+    return max((each for each in judged if each.excess is not None), key=lambda each: each.severity, default=None)
+
+
+def judge_dimensions(
+    evaluation: Evaluation, columns: Sequence[Column], guarded: PrivacyFigures, limits: Thresholds
+) -> dict[Dimension, list[Judged]]:
+    """The figures that decide each dimension's light."""
+    found, floor = evaluation.figures, evaluation.floor
+    supports = mean_support_violations(columns)
+    attacked, attacked_floor = guarded.membership
+    worst_attack = max((risk.low for risk in guarded.risks if risk.low is not None), default=None)
+    certain = Figure.none("no attack could be made") if worst_attack is None else Figure(max(worst_attack, 0.0))
+    nothing = Figure(0.0)
+    return {
+        "fidelity": [
+            above_floor("Shape error", found.shape, floor.shape, limits.shape),
+            above_floor("Values no real value could be", *supports, limits.supports),
+        ],
+        "structure": [
+            above_floor("Trend error", found.trend, floor.trend, limits.trend),
+            above(0.5, "Two-sample AUC of boosted trees", found.c2st["lightgbm"], floor.c2st["lightgbm"], limits.c2st),
+        ],
+        "utility": [
+            Judged(
+                f"{entry.score.replace('R2', 'R²')} on {entry.target}",
+                entry.tstr,
+                entry.trtr,
+                None if entry.difference.value is None else -entry.difference.value,
+                limits.utility,
+                2 * (entry.difference.std or 0.0),
+            )
+            for entry in evaluation.utility
+        ],
+        "privacy": [
+            above_floor("Copies beyond chance", guarded.copied.excess, nothing, limits.copies),
+            above(0.5, "DCR share", found.dcr, floor.dcr, limits.dcr),
+            *(
+                above(0.5, f"Membership AUC by {kind}", attacked[name], attacked_floor[name], limits.membership)
+                for kind, name in (("distance", "distance_auc"), ("density ratio", "density_auc"))
+            ),
+            above_floor("Risk of the worst attack, lower bound", certain, nothing, limits.attack),
+        ],
+        "chemistry": [
+            above_floor(
+                "Rows that break a rule of chemistry", found.violated_share, floor.violated_share, limits.chemistry
+            )
+        ],
+    }
+
+
+_WORDS: dict[Dimension, dict[Light, str]] = {
+    "fidelity": {
+        "green": "Each column alone is distributed like the real one.",
+        "amber": "Most columns are right, some are visibly off.",
+        "red": "Many columns are distributed differently, or hold values that no real one could.",
+    },
+    "structure": {
+        "green": "Columns go together as in the real rows: a strong classifier can hardly tell the rows apart.",
+        "amber": "The main dependences are there, but a strong classifier tells many rows apart.",
+        "red": "Columns do not go together as in the real rows: a strong classifier tells nearly every row apart.",
+    },
+    "utility": {
+        "green": "Models trained on synthetic rows predict real ones as well as models trained on real rows.",
+        "amber": "Models trained on synthetic rows predict real ones, less well than models trained on real rows.",
+        "red": "Models trained on synthetic rows lose much of what real rows teach.",
+        "grey": "No target was judged.",
+    },
+    "privacy": {
+        "green": "No attack that was tried learns more than the population gives away.",
+        "amber": "Rows lean towards the training rows: look before you share.",
+        "red": "Training rows can be told from others or were copied: do not share these rows as they are.",
+    },
+    "chemistry": {
+        "green": "Rows could be the descriptors of molecules, as far as the rules go.",
+        "amber": "Some rows contradict themselves and can be no molecule's descriptors.",
+        "red": "Many rows contradict themselves and can be no molecule's descriptors.",
+        "grey": "No rule of chemistry speaks of these columns.",
+    },
+}
+
+
+def line_of(dimension: Dimension, judged: Sequence[Judged]) -> Line:
+    """The verdict on one dimension, in words."""
+    light = light_of(judged)
+    words = _WORDS[dimension].get(light) or "It could not be judged."
+    decisive = worst(judged)
+    if light in {"amber", "red"} and decisive is not None:
+        words += f" What decides is: {decisive.name}."
+    return Line(dimension=dimension, light=light, sentence=words, figures=tuple(map(_reading, judged)))
+
+
+def _reading(judged: Judged) -> Reading:
+    return reading(judged.name, judged.synthetic, judged.floor, judged.allowed)
+
+
+def fixes_of(
+    evaluation: Evaluation, judged: Mapping[Dimension, Sequence[Judged]], columns: Sequence[Column]
+) -> tuple[Fix, ...]:
+    """The figures farthest beyond what is green, worst first, each with where to begin."""
+    begin = {
+        "fidelity": _worst_column(columns),
+        "structure": _telltale(evaluation),
+        "chemistry": _broken_rule(evaluation),
+    }
+    off = [
+        (dimension, each) for dimension, figures in judged.items() for each in figures if each.light in {"amber", "red"}
+    ]
+    found = []
+    for dimension, each in sorted(off, key=lambda pair: -pair[1].severity):
+        hint, column = begin.get(dimension, ("", None))
+        said = f"{each.name}: {each.synthetic.value:.3g}, where real rows have {_floor_of(each)}.{hint}"
+        found.append(Fix(text=said, section=dimension, column=column))
+    if not found:
+        said = "Every light is green." + begin["structure"][0]
+        found.append(Fix(text=said, section="structure", column=begin["structure"][1]))
+    return tuple(found[:_FIXES])
+
+
+def _floor_of(judged: Judged) -> str:
+    return "no figure" if judged.floor.value is None else f"{judged.floor.value:.3g}"
+
+
+def _worst_column(columns: Sequence[Column]) -> tuple[str, str | None]:
+    if not columns or columns[0].error is None:
+        return "", None
+    return f" The column farthest off is {columns[0].column}.", columns[0].column
+
+
+def _telltale(evaluation: Evaluation) -> tuple[str, str | None]:
+    if evaluation.telltales.height == 0:
+        return "", None
+    column = str(evaluation.telltales["column"][0])
+    return f" The column that gives rows away most is {column}.", column
+
+
+def _broken_rule(evaluation: Evaluation) -> tuple[str, str | None]:
+    if evaluation.rules.height == 0:
+        return "", None
+    return f" The rule broken most often: {evaluation.rules['rule'][0]}.", None

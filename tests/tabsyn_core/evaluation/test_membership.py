@@ -1,0 +1,137 @@
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import pairwise_distances, roc_auc_score, roc_curve
+
+from tabsyn_core.evaluation.membership import (
+    FALSE_ALARMS,
+    MEASURES,
+    MIN_UNSEEN,
+    membership,
+    membership_floor,
+    mia_auc,
+    mia_floor,
+)
+from tabsyn_core.evaluation.neighbours import MIN_HOLDOUT, points
+from tabsyn_core.evaluation.tables import align
+
+
+def rows(count, seed):
+    """Two clouds: half of the rows lie close together, half far apart."""
+    rng = np.random.default_rng(seed)
+    spread = np.where(rng.random(count) < 0.5, 0.02, 1.0)
+    return pl.DataFrame(
+        {
+            **{f"x{j}": spread * rng.normal(size=count) for j in range(4)},
+            "c": rng.choice(["a", "b"], count),
+        }
+    )
+
+
+def aligned(train, holdout, other):
+    return tuple(align({"training": train, "held-out": holdout, "synthetic": other}, seed=0).values())
+
+
+def attack(train, holdout, other):
+    return membership(*aligned(train, holdout, other), seed=0)
+
+
+def test_who_was_copied_is_found_by_both():
+    found = attack(rows(300, 0), rows(300, 1), rows(300, 0))
+    assert tuple(found) == MEASURES
+    assert {name: figure.value for name, figure in found.items()} == pytest.approx(dict.fromkeys(MEASURES, 1), abs=0.01)
+
+
+def test_fresh_rows_give_no_one_away():
+    train, holdout, fresh = rows(600, 0), rows(400, 1), rows(600, 2)
+    for found in (attack(train, holdout, fresh), membership_floor(*aligned(train, holdout, fresh)[:2], seed=0)):
+        for name in ("distance", "density"):
+            assert found[f"{name}_auc"].value == pytest.approx(0.5, abs=0.05)
+            assert found[f"{name}_tpr"].value == pytest.approx(FALSE_ALARMS, abs=0.02)
+            assert found[f"{name}_auc"].std > 0
+
+
+def test_a_fifth_of_copied_rows_are_named_without_false_alarms():
+    train, holdout, fresh = rows(400, 0), rows(400, 1), rows(400, 2)
+    found = attack(train, holdout, pl.concat([fresh[80:], train[:80]]))
+    for name in ("distance", "density"):
+        assert found[f"{name}_tpr"].value == pytest.approx(0.2, abs=0.05)
+        assert 0.55 < found[f"{name}_auc"].value < 0.7
+
+
+def test_reference_rows_tell_what_is_rare_from_what_is_remembered():
+    """Rows of the sparse cloud are remembered, with noise that is larger than distances in the dense one."""
+    train, holdout, fresh = rows(800, 0), rows(800, 1), rows(800, 2)
+    sparse = train.filter(pl.col("x0").abs() > 0.1)
+    rng = np.random.default_rng(3)
+    noise = [(pl.col(f"x{j}") + pl.Series(0.02 * rng.normal(size=sparse.height))).alias(f"x{j}") for j in range(4)]
+    found = attack(train, holdout, pl.concat([fresh[: 800 - sparse.height], sparse.with_columns(noise)]))
+    assert found["density_tpr"].value > found["distance_tpr"].value + 0.03
+    assert found["density_auc"].value > found["distance_auc"].value
+
+
+def test_one_draw_is_what_scikit_learn_says_of_the_distances():
+    """With as many training as held-out rows, every draw holds them all."""
+    given = aligned(rows(150, 0), rows(150, 1), pl.concat([rows(100, 0), rows(50, 2)]))
+    places = [points(table, given[0], given[1]) for table in given]
+    near = [-pairwise_distances(part, places[2]).min(axis=1).round(6) for part in places[:2]]
+    labels, scores = np.repeat([1, 0], 150), np.concatenate(near)
+    found = membership(*given, seed=0)
+    assert found["distance_auc"].value == pytest.approx(roc_auc_score(labels, scores))
+    assert found["distance_auc"].std == pytest.approx(0)
+    false, true, _ = roc_curve(labels, scores)
+    assert found["distance_tpr"].value == pytest.approx(np.interp(0.01, false, true))
+
+
+def test_the_old_names_are_the_same_figures():
+    seen, unseen, fake = aligned(rows(200, 0), rows(120, 1), rows(200, 2))
+    assert mia_auc(seen, unseen, fake, seed=4) == membership(seen, unseen, fake, seed=4)["distance_auc"]
+    assert mia_floor(seen, unseen, seed=4) == membership_floor(seen, unseen, seed=4)["distance_auc"]
+
+
+def test_a_false_alarm_in_a_hundred_needs_a_hundred_rows():
+    train = rows(200, 0)
+    found = attack(train, rows(MIN_UNSEEN - 1, 1), train)
+    assert found["density_auc"].value > 0.98
+    assert found["density_tpr"].value is None
+    assert found["distance_tpr"].why == (
+        "one false alarm in a hundred needs at least 100 unseen rows to attack; there are 99"
+    )
+    seen, unseen, _ = aligned(train, rows(2 * MIN_UNSEEN - 1, 1), train)
+    assert membership_floor(seen, unseen, seed=0)["distance_tpr"].value is not None
+    seen, unseen, _ = aligned(train, rows(2 * MIN_UNSEEN - 2, 1), train)
+    assert membership_floor(seen, unseen, seed=0)["distance_tpr"].value is None
+
+
+def test_a_small_hold_out_is_not_attacked():
+    given = aligned(rows(100, 0), rows(MIN_HOLDOUT - 1, 1), rows(100, 2))
+    for found in (membership(*given, seed=0), membership_floor(*given[:2], seed=0)):
+        assert {figure.why for figure in found.values()} == {"distances need a hold-out of at least 20 rows; it has 19"}
+
+
+@pytest.mark.parametrize("few", [1, 2, 3])
+def test_a_few_rows_are_attacked_as_they_are(few):
+    real = rows(60, 0)
+    assert attack(real[:few], real, real)["density_auc"].value is not None
+    assert attack(real, real[:41], real[:few])["density_auc"].value is not None
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pl.DataFrame({"x": pl.Series([None] * 50, dtype=pl.Float64), "y": np.arange(50.0)}),
+        pl.DataFrame({"x": [1.0] * 50, "c": ["a"] * 50}),
+        pl.DataFrame({"c": ["a", "b"] * 25}),
+    ],
+    ids=["all missing", "constant", "only categories"],
+)
+def test_the_same_rows_on_either_side_are_a_coin_toss(table):
+    found = attack(table, table, table)
+    assert found["distance_auc"].value == pytest.approx(0.5)
+    assert found["density_auc"].value == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_same_seed_gives_the_same_figures():
+    given = aligned(rows(200, 0), rows(150, 1), rows(200, 2))
+    assert membership(*given, seed=1) == membership(*given, seed=1)
+    assert membership(*given, seed=1) != membership(*given, seed=2)

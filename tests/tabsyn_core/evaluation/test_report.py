@@ -1,0 +1,240 @@
+"""The whole judgement: lights, sentences, files."""
+
+import gzip
+import json
+from dataclasses import replace
+from importlib.resources import files
+
+import jsonschema
+import numpy as np
+import polars as pl
+import pytest
+
+from tabsyn_core.errors import TabsynError
+from tabsyn_core.evaluation import evaluate, evaluate_files, judge
+from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.page import Report
+from tabsyn_core.evaluation.pictures import write_plots
+from tabsyn_core.evaluation.verdict import above, above_floor, light_of
+from tabsyn_core.thresholds import Thresholds
+
+TARGETS = ["logS", "solubility_class"]
+
+
+@pytest.fixture(scope="module")
+def tables(train, more):
+    """Real rows in place of synthetic ones, columns shuffled one by one, and 5 % copied training rows, by name."""
+    rng = np.random.default_rng(0)
+    real = train.drop("smiles", "inchikey")
+    shuffled = pl.DataFrame([real[column].gather(rng.permutation(real.height)) for column in real.columns])
+    return {"real": more, "shuffled": shuffled, "copies": pl.concat([more, real[:6]])}
+
+
+@pytest.fixture(scope="module")
+def folder(tables, train, holdout, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("judged")
+    for name, table in {**tables, "train": train, "holdout": holdout}.items():
+        table.write_parquet(folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judged(folder):
+    synthetic = [folder / f"{name}.parquet" for name in ("real", "shuffled", "copies")]
+    real, unseen = folder / "train.parquet", folder / "holdout.parquet"
+    return evaluate_files(real, unseen, synthetic, TARGETS, folder / "out", folds=2)
+
+
+def lights(judgement):
+    return {line.dimension: line.light for line in judgement.report.verdict}
+
+
+def test_every_light_is_green_for_real_rows(judged):
+    assert set(lights(judged["real"]).values()) == {"green"}
+    assert [fix.text.partition(".")[0] for fix in judged["real"].report.fixes] == ["Every light is green"]
+
+
+def test_lost_dependence_is_red_and_the_columns_stay_green(judged):
+    found = lights(judged["shuffled"])
+    assert (found["fidelity"], found["structure"], found["chemistry"]) == ("green", "red", "red")
+    assert {fix.section for fix in judged["shuffled"].report.fixes} <= {"structure", "utility", "chemistry", "privacy"}
+
+
+def test_copied_rows_are_red_and_all_else_stays_green(judged):
+    found = lights(judged["copies"])
+    assert found.pop("privacy") == "red"
+    assert set(found.values()) == {"green"}
+    assert "copies" in judged["copies"].report.privacy.risk
+
+
+def test_every_part_of_a_descriptor_table_is_judged(judged):
+    report = judged["real"].report
+    assert report.absent == {}
+    assert {each.method for each in report.whole.projections} == {"PCA", "LDA", "t-SNE"}
+    assert len(report.columns) == len(report.densities) == 219
+    assert len(report.hypotheses) == 6 * 219
+    assert {score.training for score in report.utility.scores} == {"real", "synthetic", "real+synthetic"}
+    assert all(each.smiles and "<svg" in each.svg for each in report.chemistry.strangers)
+    assert report.chemistry.lawful.synthetic == 1
+
+
+def test_the_numbers_follow_their_schema_and_come_back(judged, folder):
+    content = json.loads((folder / "out/report.json").read_text())
+    schema = json.loads(files("tabsyn_core.evaluation.page").joinpath("report.schema.json").read_text())
+    assert content["reports"].keys() == judged.keys() == {"real", "shuffled", "copies"}
+    for report in content["reports"].values():
+        jsonschema.validate(report, schema)
+        assert Report.from_json(report).to_json() == report
+
+
+def test_the_same_rows_give_the_same_bytes(judged, train, holdout, tables, tmp_path):
+    again = judge(train, holdout, tables["real"], title=judged["real"].report.title, targets=TARGETS, folds=2)
+    assert again.report.to_json() == judged["real"].report.to_json()
+    assert again.metrics() == judged["real"].metrics()
+    for name in ("first", "second"):
+        write_plots(tmp_path / name, again.report)
+    names = sorted(path.name for path in (tmp_path / "first").iterdir())
+    assert names == ["correlations.png", "densities.png", "projection.png", "shape.csv", "telltales.csv"]
+    assert all((tmp_path / "first" / f).read_bytes() == (tmp_path / "second" / f).read_bytes() for f in names)
+
+
+def test_metrics_hold_the_figures_the_attacks_and_the_lights(judged):
+    metrics = judged["copies"].metrics()
+    assert metrics["c2st"].keys() >= {"lightgbm", "logistic"}
+    assert metrics["lights"]["privacy"] == "red"
+    assert metrics["attacks"]
+    json.dumps(metrics, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "light"),
+    [(0.019, None, "green"), (0.05, None, "amber"), (0.3, None, "red"), (0.05, 0.03, "green"), (0.3, 1.0, "red")],
+)
+def test_a_light_follows_the_excess_and_chance_hides_no_large_one(value, spread, light):
+    judged = above_floor("error", Figure(0.1 + value), Figure(0.1, spread), (0.02, 0.1))
+    assert judged.light == light
+    assert above(0.5, "AUC", Figure(0.5 + value), Figure(0.4, spread), (0.02, 0.1)).light == light
+
+
+def test_the_worst_figure_decides_and_grey_only_when_nothing_was_judged():
+    fine, unknown = (above_floor("error", each, Figure(0.1), (0.02, 0.1)) for each in (Figure(0.1), Figure.none("few")))
+    assert light_of([fine, unknown]) == "green"
+    assert light_of([unknown]) == light_of([]) == "grey"
+
+
+def test_thresholds_move_the_lights_and_must_be_in_order(train, holdout, tables):
+    small = [table.select("MolWt", "TPSA", "MolLogP") for table in (train, holdout, tables["real"])]
+    strict = judge(*small, thresholds=Thresholds(shape=(0.0, 0.001)), folds=2)
+    assert lights(strict)["fidelity"] == "red"
+    with pytest.raises(TabsynError, match=r"thresholds.c2st is \[0.4, 0.3\]"):
+        replace(Thresholds(), c2st=(0.4, 0.3))
+
+
+def test_csv_rows_are_judged_as_the_same_rows_in_parquet(train, holdout, tables, tmp_path):
+    few = [table.select("MolWt", "RingCount", "solubility_class") for table in (train, holdout, tables["real"])]
+    few[0].write_parquet(tmp_path / "r.parquet")
+    with gzip.open(tmp_path / "h.csv.gz", "wb") as packed:
+        few[1].write_csv(packed)
+    few[2].write_csv(tmp_path / "s.csv")
+    names = [tmp_path / name for name in ("r.parquet", "h.csv.gz", "s.csv")]
+    found = evaluate_files(names[0], names[1], names[2:], ["RingCount"], tmp_path / "out", folds=2)
+    assert found["s"].evaluation.details() == evaluate(*few, targets=["RingCount"], folds=2).details()
+
+
+NARROW = pl.DataFrame(
+    {
+        "n": [1, 2, None] * 20,
+        "x": [0.1, None, 2.5] * 20,
+        "flag": [True, None, False] * 20,
+        "grade": ["1", "2", None] * 20,
+    },
+    schema_overrides={"x": pl.Float32, "grade": pl.Categorical},
+)
+
+
+def judge_csv(tmp_path, text, real="r.parquet"):
+    NARROW.write_parquet(tmp_path / "r.parquet")
+    NARROW.write_csv(tmp_path / "r.csv")
+    (tmp_path / "s.csv").write_text(text)
+    found = evaluate_files(tmp_path / real, tmp_path / real, [tmp_path / "s.csv"], [], tmp_path / "out", folds=2)
+    return found["s"].evaluation
+
+
+def test_csv_columns_get_the_dtypes_of_the_training_table(tmp_path):
+    rows = "n,x,flag,grade\n1.0,0.1,True,1\n2.0,,,2\n,2.5,False,\n"
+    found = judge_csv(tmp_path, rows).to_json()
+    assert found["shape"]["mean_error"] == found["trend"]["mean_error"] == 0
+
+
+def test_csv_training_rows_say_the_kinds_by_their_values(tmp_path):
+    found = judge_csv(tmp_path, NARROW.with_columns(x=None).write_csv(), "r.csv").to_json()
+    assert found["shape"]["mean_error"] == 0.25  # the empty column is wrong altogether, the other three are right
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("high,0.1,true,1", r"s\.csv, row 2, column 'n': 'high' is not Int64"),
+        ("1.5,0.1,true,1", "column 'n': '1.5' is not Int64"),
+        ("1,0;1,true,1", "column 'x': '0;1' is not Float32"),
+        ("1,0.1,yes,1", "column 'flag': 'yes' is not Boolean"),
+        ("1,0.1,true,1,1", r"s\.csv is not a CSV file"),
+    ],
+)
+def test_csv_values_that_do_not_fit_are_named(tmp_path, row, message):
+    with pytest.raises(TabsynError, match=message):
+        judge_csv(tmp_path, f"n,x,flag,grade\n1,0.1,true,1\n{row}\n")
+
+
+def test_files_that_are_absent_are_named(tmp_path):
+    with pytest.raises(TabsynError, match=r"absent.csv does not exist"):
+        evaluate_files(tmp_path / "absent.csv", tmp_path / "h", [tmp_path / "s"], [], tmp_path / "out")
+    with pytest.raises(TabsynError, match=r"absent.parquet does not exist"):
+        evaluate_files(tmp_path / "absent.parquet", tmp_path / "h", [tmp_path / "s"], [], tmp_path / "out")
+    with pytest.raises(TabsynError, match="no synthetic table"):
+        evaluate_files(tmp_path / "r", tmp_path / "h", [], [], tmp_path / "out")
+
+
+def odd(rows: int, seed: int) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "number": rng.normal(size=rows),
+            "count": rng.poisson(3, rows),
+            "huge": rng.normal(size=rows) * 1e307,
+            "constant": [1.0] * rows,
+            "empty": pl.Series([None] * rows, dtype=pl.Float64),
+            "void": pl.Series([None] * rows, dtype=pl.Null),
+            "single": ["only"] * rows,
+            "kind": [["a", "b", None][i] for i in rng.integers(0, 3, rows)],
+            "flag": rng.random(rows) < 0.5,
+        },
+        strict=False,
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 3, 60])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pl.selectors.all(),
+        pl.selectors.numeric(),
+        pl.col("single", "kind", "flag"),
+        pl.col("number"),
+        pl.col("kind"),
+        pl.col("empty"),
+        pl.col("constant", "single"),
+    ],
+    ids=["all", "numeric", "categorical", "one number", "one category", "nothing", "constants"],
+)
+def test_odd_tables_give_a_report_a_page_and_pictures(rows, columns, tmp_path):
+    for name, seed in (("r", 0), ("h", 1), ("s", 2)):
+        odd(rows, seed).select(columns).write_parquet(tmp_path / f"{name}.parquet")
+    real, unseen, fake = (tmp_path / f"{name}.parquet" for name in "rhs")
+    targets = pl.read_parquet(real).columns[:2]
+    found = evaluate_files(real, unseen, [fake], targets, tmp_path / "out", folds=3)["s"]
+    json.dumps(found.report.to_json(), allow_nan=False)
+    assert "chemistry" in found.report.absent
+    write_plots(tmp_path / "plots", found.report)
+    assert len(list((tmp_path / "plots").iterdir())) == 5
+    assert (tmp_path / "out/report.html").stat().st_size > 1000
