@@ -31,13 +31,14 @@ from tabsyn_core.evaluation.tables import Table, align
 from tabsyn_core.files import atomic_path
 
 DOCS = ROOT / "docs/benchmarks/anonymeter.md"
+TABLES = ("solubility", "shoppers")
 PACKAGES = ("anonymeter==1.1.0", "numpy<1.27")
 
 EXAMPLES = """\
 examples:
-  python benchmarks/anonymeter_comparison.py                              the molecules' table
-  python benchmarks/anonymeter_comparison.py --tables shoppers --seed 1   another one, if ../shared/data is there
-  python benchmarks/anonymeter_comparison.py --write                      write docs/benchmarks/anonymeter.md
+  python benchmarks/anonymeter_comparison.py                                solubility, and shoppers where it is
+  python benchmarks/anonymeter_comparison.py --tables solubility --seed 1   other splits
+  python benchmarks/anonymeter_comparison.py --write                        write docs/benchmarks/anonymeter.md
 """
 
 # Runs in the other environment: reads a job, prints rates and risks.
@@ -259,7 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tables", nargs="+", default=["solubility"], help="names as in benchmarks/ablation.py")
+    parser.add_argument("--tables", nargs="+", default=TABLES, help="names as in benchmarks/ablation.py")
     parser.add_argument("--seed", type=int, default=0, help="splits the rows and draws everything (default 0)")
     parser.add_argument("--cache", type=Path, default=ROOT / ".admet/anonymeter", help="keeps the environment")
     parser.add_argument("--write", action="store_true", help=f"write {DOCS.relative_to(ROOT)}")

@@ -44,6 +44,7 @@ def judge(root: Path, out: Path) -> dict[str, Any]:
         train=train,
         holdout=holdout,
         synthetic=synthetic,
+        distributions=None,
         metrics=metrics,
         plots=out / "plots",
         report=out / paths.REPORT.name,

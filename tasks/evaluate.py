@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tabsyn_core.distributions import load_distributions
 from tabsyn_core.evaluation import Evaluation, Judgement, judge
 from tabsyn_core.evaluation.judge import write_reports
 from tabsyn_core.evaluation.pictures import write_plots
@@ -18,6 +19,7 @@ def evaluate_synthetic(
     train: Path = paths.TRAIN,
     holdout: Path = paths.HOLDOUT,
     synthetic: Path = paths.SYNTHETIC,
+    distributions: Path | None = paths.DISTRIBUTIONS,
     metrics: Path = paths.METRICS,
     plots: Path = paths.PLOTS,
     report: Path = paths.REPORT,
@@ -33,6 +35,8 @@ def evaluate_synthetic(
         *(read_parquet(path) for path in (train, holdout, synthetic)),
         targets=[target.name for target in params.data.targets],
         thresholds=params.evaluate.thresholds,
+        families=_families(distributions),
+        thorough=params.evaluate.thorough,
         seed=params.seed,
         folds=params.evaluate.c2st_folds,
         progress=progress,
@@ -41,6 +45,13 @@ def evaluate_synthetic(
     write_plots(plots, judged.report)
     write_reports(report, numbers, {synthetic.stem: judged.report})
     return judged
+
+
+def _families(distributions: Path | None) -> dict[str, str]:
+    """Each column's fitted distribution in words; of none, where a run kept its tables only."""
+    if distributions is None:
+        return {}
+    return {name: fitted.describe() for name, fitted in load_distributions(distributions)[1].items()}
 
 
 def _summary(evaluation: Evaluation) -> str:

@@ -120,6 +120,7 @@ class EvaluateParams(_Strict):
     """How rows are judged."""
 
     c2st_folds: Annotated[int, Field(ge=2)] = 5
+    thorough: bool = True
     thresholds: Thresholds = Thresholds()
 
 

@@ -30,6 +30,7 @@ SMALL = {
     "sample.num_rows": 60,
     "sample.num_steps": 5,
     "evaluate.c2st_folds": 2,
+    "evaluate.thorough": False,
     "register.model_name": "small",
     "register.gate.max": {"c2st.lightgbm": 1.0},
 }

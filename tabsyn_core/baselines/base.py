@@ -1,6 +1,7 @@
 """What a baseline is: fit a table, sample rows with the same names and dtypes, within a budget of seconds."""
 
 import importlib
+import time
 from abc import ABC, abstractmethod
 from typing import Any, Self
 

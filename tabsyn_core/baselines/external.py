@@ -45,6 +45,7 @@ class _External(Baseline):
 
     named: ClassVar[str]
     requirements: ClassVar[tuple[str, ...]]
+    unwanted: ClassVar[tuple[str, ...]] = ()
     threads: int = 2
     device: str | None = None
 
@@ -55,14 +56,14 @@ class _External(Baseline):
         Raises:
             TabsynError: pip could not install the packages.
         """
-        environment(self.named, self.requirements)
+        environment(self.named, self.requirements, self.unwanted)
 
     @override
     def _fit(
         self, table: pl.DataFrame, schema: TableSchema, seed: int, deadline: float | None, progress: ProgressCallback
     ) -> None:
         self.complete = Complete.of(table, schema)
-        self.process = _Process(environment(self.named, self.requirements), self.named, self.threads)
+        self.process = _Process(environment(self.named, self.requirements, self.unwanted), self.named, self.threads)
         path = self.process.folder / "table.parquet"
         content = self._leave(table)
         content.write_parquet(path)
@@ -99,6 +100,7 @@ class TabularARGN(_External):
 
     named = "tabular-argn"
     requirements = ("mostlyai-engine==2.7.3",)
+    unwanted = ("torchvision", "torchaudio")  # built for CUDA they break imports beside a torch for the CPU
 
     @override
     def _leave(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -145,19 +147,21 @@ class ForestDiffusion(_External):
         return self.complete.join(numbers, codes)
 
 
-def environment(named: str, requirements: tuple[str, ...]) -> Path:
+def environment(named: str, requirements: tuple[str, ...], unwanted: tuple[str, ...] = ()) -> Path:
     """The Python of an environment with these packages, which is built if there is none.
 
     It lies under ``$XDG_CACHE_HOME`` or ``~/.cache``, in ``admet-tabsyn/environments``. pip installs from where it is
     configured to.
 
+    Args:
+        named: The folder's first part.
+        requirements: What pip is to install.
+        unwanted: Packages that come along and are taken out again.
+
     Raises:
         TabsynError: pip could not install the packages.
     """
-    content = " ".join([sys.version, *requirements])
-    key = hashlib.sha256(content.encode()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = cache / "admet-tabsyn" / "environments" / f"{named}-{key}"
+    path = environment_folder(named, requirements, unwanted)
     python, ready = path / "bin" / "python", path / "ready"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -165,13 +169,23 @@ def environment(named: str, requirements: tuple[str, ...]) -> Path:
             return python
         shutil.rmtree(path, ignore_errors=True)
         venv.create(path, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", *requirements]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # as pinned above
-        if done.returncode:
-            why = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            raise TabsynError(f"{named} needs {' '.join(requirements)}, which pip could not install: {why[0]}")
+        pip = [str(python), "-m", "pip", "--quiet"]
+        commands = [[*pip, "install", *requirements], *([[*pip, "uninstall", "--yes", *unwanted]] if unwanted else [])]
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # as pinned above
+            if done.returncode:
+                why = done.stderr.strip().splitlines() or ["no reason given"]
+                raise TabsynError(f"{named} needs {' '.join(requirements)}, which pip could not install: {why[-1]}")
         ready.touch()
     return python
+
+
+def environment_folder(named: str, requirements: tuple[str, ...], unwanted: tuple[str, ...] = ()) -> Path:
+    """Where :func:`environment` builds; a file ``ready`` in it says that it has."""
+    content = " ".join([sys.version, *requirements, "-", *unwanted])
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return cache / "admet-tabsyn" / "environments" / f"{named}-{key}"
 
 
 class _Process:

@@ -1,6 +1,6 @@
 """The whole judgement of a synthetic table: every measure, a light a dimension, and what is most worth mending."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 import polars as pl
@@ -24,6 +24,10 @@ from tabsyn_core.thresholds import Thresholds
 _PACKAGES = ("admet-tabsyn", "lightgbm", "numpy", "polars", "rdkit", "scikit-learn", "scipy")
 
 
+_SLOW = ("whole.projections", "utility", "utility.scores", "privacy.attacks")
+"""Sections that only a thorough report has."""
+
+
 @one_thread()
 def full_report(
     evaluation: Evaluation,
@@ -32,7 +36,9 @@ def full_report(
     targets: Sequence[str] = (),
     thresholds: Thresholds | None = None,
     smiles: pl.Series | None = None,
+    families: Mapping[str, str] | None = None,
     refitted: pl.DataFrame | None = None,
+    thorough: bool = True,
     seed: int = 0,
     progress: ProgressCallback = silent,
 ) -> Report:
@@ -44,7 +50,9 @@ def full_report(
         targets: Columns whose prediction is judged.
         thresholds: Of the lights.
         smiles: Of the training rows as given, to show real molecules beside the strangest rows.
+        families: For each column the distribution fitted to it, in words.
         refitted: Folds of :func:`~.cross_validation.cross_validated`, with the generator fitted inside each.
+        thorough: Whether to include what takes longest: projections, models trained on folds, and attacks.
         seed: Decides draws, folds and bootstrap samples.
         progress: Told after each section.
     """
@@ -55,19 +63,19 @@ def full_report(
     def step() -> None:
         progress(Progress(next(steps), 5, "sections"))
 
-    columns = columns_section(train, holdout, fake, seed)
+    columns = columns_section(train, holdout, fake, families, seed)
     step()
     pairs = pairs_section(train, holdout, fake, seed)
     step()
-    whole, absent = whole_section(evaluation, seed)
+    whole, absent = whole_section(evaluation, seed, thorough=thorough)
     step()
-    learnt = utility_section(evaluation, targets, seed, refitted) if targets else None
+    learnt = utility_section(evaluation, targets, seed, refitted) if targets and thorough else None
     step()
-    guarded = PrivacyFigures.of(evaluation, targets, seed)
+    guarded = PrivacyFigures.of(evaluation, targets, seed, thorough=thorough)
     step()
     judged = judge_dimensions(evaluation, columns.table, guarded, thresholds)
     known = None if smiles is None else subsample(smiles.to_frame(), seed).to_series()
-    chemistry = chemistry_section(evaluation, known, judged["chemistry"][0].allowed)
+    chemistry = chemistry_section(evaluation, known)
     rows = evaluation.rows
     return Report(
         title=title,
@@ -86,12 +94,12 @@ def full_report(
         utility=learnt,
         privacy=guarded.section(evaluation),
         chemistry=chemistry,
-        absent=absent | _absent(evaluation, targets),
+        absent=absent | _absent(evaluation, targets, thorough=thorough),
     )
 
 
-def _absent(evaluation: Evaluation, targets: Sequence[str]) -> dict[str, str]:
-    why = {}
+def _absent(evaluation: Evaluation, targets: Sequence[str], *, thorough: bool) -> dict[str, str]:
+    why = {} if thorough else dict.fromkeys(_SLOW, "Left out: evaluate.thorough is false.")
     if not targets:
         why["utility"] = "No target was named, so nothing was predicted."
     if evaluation.figures.violated_share.value is None:

@@ -1,6 +1,6 @@
 """The sections of the report: each asks the measures of one dimension and lays their answers out as plain data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -101,12 +101,16 @@ def reading(name: str, synthetic: Figure, floor: Figure | None = None, threshold
     )
 
 
-def columns_section(train: Table, holdout: Table, fake: Table, seed: int) -> Columns:
-    """Every column alone: its distances, its densities, its tests."""
+def columns_section(
+    train: Table, holdout: Table, fake: Table, families: Mapping[str, str] | None, seed: int
+) -> Columns:
+    """Every column alone: its distances, its densities, its tests, and the family fitted to it, where one was."""
     table = column_table(train, holdout, fake, _known_supports(train), seed)
     tests = hypothesis_tests(train, holdout, fake, seed)
     return Columns(
-        table=tuple(Column(**_only(Column, row)) for row in table.to_dicts()),
+        table=tuple(
+            Column(**_only(Column, row), family=(families or {}).get(row["column"])) for row in table.to_dicts()
+        ),
         densities=densities(train, holdout, fake),
         hypotheses=tuple(Hypothesis(**_only(Hypothesis, row)) for row in tests.to_dicts()),
         tests=tuple(TestSummary(**_only(TestSummary, row)) for row in summary(tests).to_dicts()),
@@ -190,12 +194,12 @@ def correlation_matrices(train: Table, holdout: Table, fake: Table) -> Correlati
     return Correlations(columns=names, real=real, synthetic=synthetic, held_out=held_out)
 
 
-def whole_section(evaluation: Evaluation, seed: int) -> tuple[Whole, dict[str, str]]:
+def whole_section(evaluation: Evaluation, seed: int, *, thorough: bool) -> tuple[Whole, dict[str, str]]:
     """All columns at once, and why parts of it are missing."""
     train, holdout, fake = (evaluation.tables[name] for name in ("training", "held-out", "synthetic"))
     energy = energy_test(train, holdout, fake, seed)
     clusters = cluster_shares(train, holdout, fake, seed)
-    drawn = projections(train, holdout, fake, seed)
+    drawn = projections(train, holdout, fake, seed) if thorough else None
     found, floor = evaluation.figures, evaluation.floor
     whole = Whole(
         detectors=tuple(_detector(evaluation, name) for name in found.c2st),
@@ -218,9 +222,11 @@ def whole_section(evaluation: Evaluation, seed: int) -> tuple[Whole, dict[str, s
         projections=tuple(
             _projection(str(method), dots, drawn.explained)
             for (method,), dots in drawn.dots.group_by("method", maintain_order=True)
-        ),
+        )
+        if drawn
+        else (),
     )
-    return whole, {f"whole.projections.{method}": why for method, why in drawn.why.items()}
+    return whole, {f"whole.projections.{method}": why for method, why in (drawn.why if drawn else {}).items()}
 
 
 def _detector(evaluation: Evaluation, name: str) -> Detector:
@@ -263,7 +269,7 @@ def _projection(method: str, dots: pl.DataFrame, explained: tuple[float, float])
     )
 
 
-def chemistry_section(evaluation: Evaluation, smiles: pl.Series | None, threshold: str) -> Chemistry | None:
+def chemistry_section(evaluation: Evaluation, smiles: pl.Series | None) -> Chemistry | None:
     """Rules of chemistry, and the strangest rows; nothing when no rule speaks of these columns."""
     broken, floor = evaluation.figures.violated_share, evaluation.floor.violated_share
     if broken.value is None:
@@ -273,7 +279,6 @@ def chemistry_section(evaluation: Evaluation, smiles: pl.Series | None, threshol
         synthetic=1 - broken.value,
         floor=None if floor.value is None else 1 - floor.value,
         unit="share",
-        threshold=threshold,
     )
     tables = evaluation.tables
     return Chemistry(
@@ -356,14 +361,14 @@ class PrivacyFigures:
     risks: tuple[Risk, ...]
 
     @classmethod
-    def of(cls, evaluation: Evaluation, targets: Sequence[str], seed: int) -> "PrivacyFigures":
+    def of(cls, evaluation: Evaluation, targets: Sequence[str], seed: int, *, thorough: bool) -> "PrivacyFigures":
         """Copies, membership inference, distance ratios and attacks."""
         train, holdout, fake = (evaluation.tables[name] for name in ("training", "held-out", "synthetic"))
         return cls(
             copies(train, holdout, fake, seed),
             (membership(train, holdout, fake, seed), membership_floor(train, holdout, seed)),
             (nndr(train, holdout, fake, seed), nndr_floor(train, holdout, seed)),
-            attacks(train, holdout, fake, seed, targets=targets),
+            attacks(train, holdout, fake, seed, targets=targets) if thorough else (),
         )
 
     def section(self, evaluation: Evaluation) -> Privacy:

@@ -63,7 +63,7 @@ class Judged:
     def allowed(self) -> str:
         """The thresholds in words."""
         green, amber = self.limits
-        return f"green up to {green:g} over the floor, amber up to {amber:g}"
+        return f"green up to {green:g} beyond it, amber up to {amber:g}"
 
 
 def above_floor(name: str, synthetic: Figure, floor: Figure, limits: Limits) -> Judged:
@@ -137,6 +137,7 @@ def judge_dimensions(
     }
 
 
+_SHARES = {"Values no real value could be", "Copies beyond chance", "Rows that break a rule of chemistry"}
 _WORDS: dict[Dimension, dict[Light, str]] = {
     "fidelity": {
         "green": "Each column alone is distributed like the real one.",
@@ -179,7 +180,8 @@ def line_of(dimension: Dimension, judged: Sequence[Judged]) -> Line:
 
 
 def _reading(judged: Judged) -> Reading:
-    return reading(judged.name, judged.synthetic, judged.floor, judged.allowed)
+    unit = "share" if judged.name in _SHARES else "number"
+    return reading(judged.name, judged.synthetic, judged.floor, judged.allowed, unit=unit)
 
 
 def fixes_of(

@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 import yaml
 
+from tabsyn_core.distributions import fit_table, save_distributions
 from tabsyn_core.errors import TabsynError
+from tabsyn_core.schema import TableSchema
 from tasks import evaluate, paths
 from tasks.params import Params
 
@@ -41,6 +43,8 @@ def project(tmp_path, monkeypatch):
             names = pl.Series("smiles", ["C"] * rows)
             made = made.select(names, names.alias("inchikey"), pl.all())
         made.write_parquet(path)
+    schema = TableSchema.infer(table(120, 0))
+    save_distributions(paths.DISTRIBUTIONS, schema, fit_table(table(120, 0), schema, seed=0))
     return tmp_path
 
 

@@ -1,6 +1,6 @@
 import polars as pl
 import pytest
-from conftest import molecule_table, tiny_generator
+from small_project import molecule_table, tiny_generator
 
 from tabsyn_core.errors import TabsynError
 from tasks.impute import impute_rows

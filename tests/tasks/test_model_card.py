@@ -1,5 +1,5 @@
 import pytest
-from conftest import molecule_table, tiny_generator
+from small_project import molecule_table, tiny_generator
 
 from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.generator import Generator

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import METRICS, run
 from hypothesis import given
 from hypothesis import strategies as st
+from small_project import METRICS, run
 
 from tabsyn_core.config import DiffusionConfig
 from tabsyn_core.errors import TabsynError

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 import pytest
-from conftest import run
+from small_project import run
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.generator import Generator

@@ -130,9 +130,8 @@ def test_a_table_that_is_the_training_table_gives_everything_away():
 @pytest.mark.parametrize(("train", "holdout"), [(400, 400), (900, 300), (300, 600)])
 def test_fresh_rows_give_nothing_away(train, holdout, seed):
     for risk in run(rows(train, seed), rows(holdout, seed + 50), rows(500, seed + 100), seed):
-        # Each interval holds 0 with a probability of 97.5 %; 45 of them are a little wider here.
-        assert risk.low < 0.05, risk.name
-        assert risk.risk < 0.15, risk.name
+        assert risk.low == 0, risk.name
+        assert risk.risk < 0.2, risk.name
 
 
 def test_copied_rows_are_linked_in_proportion():
@@ -171,10 +170,8 @@ def test_an_attack_that_always_succeeds_on_unseen_rows_too_says_so():
 
     risk = by_name(run(pairs(300), pairs(300), pairs(300), targets=("x0",)))["inference of x0"]
     assert risk.attack.value == risk.control.value > 0.98
-    assert (
-        risk.why
-        == f"the attack succeeds on {risk.control.value:.1%} of unseen rows too, which leaves little to " + ("measure")
-    )
+    assert risk.why.startswith("the attack succeeds on 99")
+    assert risk.why.endswith("% of unseen rows too, which leaves little to measure")
 
 
 # Singling out
@@ -242,7 +239,9 @@ def test_the_control_of_a_larger_table_is_extrapolated(shape):
     found = betabinom.rvs(500, shape, shape * 800, size=4000, random_state=rng)
     successes, attempts = singled_out(found, 500, 2000, rng)
     assert successes / attempts == pytest.approx(betabinom.pmf(1, 2000, shape, shape * 800), abs=0.02)
-    assert 10 < attempts < 4000
+    assert 1000 < attempts <= 4000
+    # The fewer rows it comes from, the fewer attempts the rate is worth.
+    assert singled_out(betabinom.rvs(50, shape, shape * 800, size=4000, random_state=rng), 50, 2000, rng)[1] < attempts
     none, of = singled_out(np.zeros(100, dtype=np.int64), 500, 2000, rng)
     assert none / of < 0.01
 

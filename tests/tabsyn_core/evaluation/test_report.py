@@ -106,6 +106,14 @@ def test_metrics_hold_the_figures_the_attacks_and_the_lights(judged):
     json.dumps(metrics, allow_nan=False)
 
 
+def test_a_quick_report_says_what_it_leaves_out(train, holdout, tables):
+    small = [table.select("MolWt", "TPSA", "MolLogP", "logS") for table in (train, holdout, tables["real"])]
+    quick = judge(*small, targets=["logS"], thorough=False, folds=2).report
+    assert (quick.whole.projections, quick.utility, quick.privacy.attacks) == ((), None, ())
+    assert set(quick.absent) >= {"whole.projections", "utility", "privacy.attacks"}
+    assert {line.dimension: line.light for line in quick.verdict}["utility"] != "grey"
+
+
 @pytest.mark.parametrize(
     ("value", "spread", "light"),
     [(0.019, None, "green"), (0.05, None, "amber"), (0.3, None, "red"), (0.05, 0.03, "green"), (0.3, 1.0, "red")],
