@@ -1,9 +1,9 @@
 """TVAE and CTGAN (Xu, Skoularidou, Cuesta-Infante & Veeramachaneni, NeurIPS 2019) from their authors' package."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,12 +34,14 @@ class _FromPackage(Baseline):
         epochs: Published epochs; a budget in seconds makes fewer, but one at least.
         batch_size: Rows an update, a multiple of 10.
         threads: CPU threads; fixed, because their number changes the last bits of a sum.
+        options: Other arguments of the package's class, such as the sizes of its networks.
     """
 
     named: ClassVar[str]
     epochs: int = 300
     batch_size: int = 500
     threads: int = 2
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @override
     def _fit(
@@ -59,7 +61,7 @@ class _FromPackage(Baseline):
             if deadline is not None and time.monotonic() > deadline:
                 raise _OutOfTimeError
 
-        self.model = _watched(model, watch)(epochs=self.epochs, batch_size=self.batch_size)
+        self.model = _watched(model, watch)(epochs=self.epochs, batch_size=self.batch_size, **self.options)
         self.model.set_random_state(seed)
         frame = pd.concat([pd.DataFrame(numbers), pd.DataFrame(codes)], axis=1)
         frame.columns = pd.Index([str(place) for place in range(columns)])

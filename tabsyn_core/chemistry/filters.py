@@ -1,23 +1,18 @@
 """What is usual among the training molecules: nothing else is proposed.
 
-Hard limits, each read off the training molecules: elements with their charges, ring sizes, atoms shared by rings,
-synthetic accessibility (Ertl & Schuffenhauer, J. Cheminform. 1, 8 (2009)) and structural alerts (Brenk et al.,
-ChemMedChem 3, 435 (2008); PAINS, Baell & Holloway, J. Med. Chem. 53, 2719 (2010)). How *often* what is allowed occurs is
-left to the density ratio, which sees the accessibility and the number of alerts.
+Limits, each read off the training molecules: elements with their charges, ring sizes, synthetic accessibility (Ertl &
+Schuffenhauer, J. Cheminform. 1, 8 (2009)) and structural alerts (Brenk et al., ChemMedChem 3, 435 (2008); PAINS: Baell
+& Holloway, J. Med. Chem. 53, 2719 (2010)). How *often* what is allowed occurs is left to the density ratio, which sees
+the accessibility and the number of alerts.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
-
-Floats = NDArray[np.float64]
 
 try:
     from rdkit.Contrib.SA_Score import sascorer
@@ -89,3 +84,11 @@ class Usual:
             and oddity.alerts <= self.alerts.keys()
             and oddity.difficulty <= self.difficulty
         )
+
+
+@cache
+def _alerts() -> FilterCatalog:
+    parameters = FilterCatalogParams()
+    parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.BRENK)
+    parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.PAINS)
+    return FilterCatalog(parameters)

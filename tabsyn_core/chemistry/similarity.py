@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
-from rdkit.DataStructs import BulkTanimotoSimilarity
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from rdkit.DataStructs import BulkTanimotoSimilarity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
