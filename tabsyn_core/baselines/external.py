@@ -122,14 +122,21 @@ class TabularARGN(_External):
         return self.complete.join(np.nan_to_num(numbers), np.column_stack([codes, *gaps]).astype(np.int64))
 
 
+@dataclass(eq=False, kw_only=True)
 class ForestDiffusion(_External):
     """Flow matching with boosted trees (Jolicoeur-Martineau et al., AISTATS 2024), on a table whose gaps are filled.
 
     The package can be trained on gaps but draws none, and then needs an ensemble a column.
+
+    Attributes:
+        levels: Published noise levels; a budget in seconds makes fewer.
+        copies: Published copies of the rows at each.
     """
 
     named = "forest-diffusion"
     requirements = ("ForestDiffusion==1.0.6", "pyarrow")
+    levels: int = 50
+    copies: int = 100
 
     @override
     def _leave(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -140,7 +147,7 @@ class ForestDiffusion(_External):
     def _about(self) -> dict[str, Any]:
         kinds = [self.complete.schema[name].kind for name in self.complete.medians]
         whole = [place for place, kind in enumerate(kinds) if kind is Kind.INTEGER]
-        return {"sizes": self.complete.sizes, "whole": whole}
+        return {"sizes": self.complete.sizes, "whole": whole, "levels": self.levels, "copies": self.copies}
 
     @override
     def _enter(self, numbers: Floats, codes: Integers) -> pl.DataFrame:

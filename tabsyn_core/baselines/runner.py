@@ -8,6 +8,7 @@ fitted model stays in this process, which ends with its stdin.
 import importlib
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_LEVELS, _COPIES = 50, 100  # of the noise, and of the rows at each, as published
 _ENOUGH_LEVELS, _ENOUGH_COPIES = 10, 20
 _TIMED = (1, 4)  # copies
 _RESERVED = 0.9
@@ -69,17 +69,18 @@ class ForestDiffusion:
         codes = table.to_numpy()[:, self.width :].astype(np.int64)
         dummies = [np.eye(size)[column][:, 1:] for size, column in zip(self.sizes, codes.T, strict=True)]
         rows = np.hstack([table.to_numpy(dtype=np.float64)[:, : self.width], *dummies])
-        levels, copies = _LEVELS, _COPIES
+        levels, copies = request["levels"], request["copies"]
         if request["seconds"] is not None:
-            once, several = [self._timed(rows, request, copies) for copies in _TIMED]
+            once, several = [self._timed(rows, request, number) for number in _TIMED]
             a_copy = max((several - once) / (_TIMED[1] - _TIMED[0]), 1e-9)
             fixed = max(once - a_copy, 0.0)
             left = _RESERVED * (request["seconds"] - (time.monotonic() - start))
-            levels = int(np.clip(left / (fixed + _ENOUGH_COPIES * a_copy), _ENOUGH_LEVELS, _LEVELS))
-            copies = int(np.clip((left / levels - fixed) / a_copy, 1, _COPIES))
+            levels = int(np.clip(left / (fixed + _ENOUGH_COPIES * a_copy), min(_ENOUGH_LEVELS, levels), levels))
+            copies = int(np.clip((left / levels - fixed) / a_copy, 1, copies))
             levels = int(np.clip(left / (fixed + copies * a_copy), 2, levels))
         self.model = self._model(rows, request, levels, copies)
-        return {"levels": levels, "published levels": _LEVELS, "copies": copies, "published copies": _COPIES}
+        published = {f"published {what}": request[what] for what in ("levels", "copies")}
+        return {"levels": levels, "copies": copies, **published}
 
     def sample(self, n: int, seed: int) -> pd.DataFrame:
         """Draw rows."""
@@ -118,6 +119,7 @@ def main() -> None:
         request, answer = json.loads(line), {}
         if request["do"] == "fit":
             answer = baseline.fit(pd.read_parquet(request["table"]), request)
+            answer["peak megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         else:
             baseline.sample(request["n"], request["seed"]).to_parquet(request["to"])
         print(json.dumps(answer), file=answers, flush=True)

@@ -158,8 +158,8 @@ class MixedDiffusion(nn.Module):
         loss = ((found - noise) ** 2).mean(1) if self.numbers else torch.zeros(rows, device=x.device)
         for place, size in enumerate(self.sizes):
             now = functional.one_hot(changed[:, place], size).float()
-            true = self._posterior(functional.one_hot(codes[:, place], size).float(), now, t)
-            guess = self._posterior(logits[place].softmax(1), now, t)
+            true = self.posterior(functional.one_hot(codes[:, place], size).float(), now, t)
+            guess = self.posterior(logits[place].softmax(1), now, t)
             divergence = torch.xlogy(true, true) - true * guess.clamp(min=1e-30).log()
             loss = loss + divergence.sum(1) * self.timesteps / len(self.sizes)
         return loss.mean()
@@ -180,7 +180,7 @@ class MixedDiffusion(nn.Module):
             x = mean + spread * torch.randn(x.shape, generator=generator).to(device)
             for place, size in enumerate(self.sizes):
                 now = functional.one_hot(codes[:, place], size).float()
-                chances = self._posterior(logits[place].softmax(1), now, t)
+                chances = self.posterior(logits[place].softmax(1), now, t)
                 u = torch.rand(rows, 1, generator=generator).to(device)
                 codes[:, place] = (chances.cumsum(1) < u).sum(1).clamp(max=size - 1)
         return x, codes
@@ -191,7 +191,7 @@ class MixedDiffusion(nn.Module):
         out = self.denoiser(torch.cat([x, one_hot], dim=1), t / self.timesteps)
         return out[:, : self.numbers], out[:, self.numbers :].split(self.sizes, dim=1)
 
-    def _posterior(self, start: Tensor, now: Tensor, t: Tensor) -> Tensor:
+    def posterior(self, start: Tensor, now: Tensor, t: Tensor) -> Tensor:
         """q(x_{t-1} | x_t, x_0) ∝ [α_t x_t + (1 - α_t) / K] ⊙ [ᾱ_{t-1} x_0 + (1 - ᾱ_{t-1}) / K] (equation 5)."""
         alpha, before, size = self.alpha[t][:, None], self.alpha_bar[t - 1][:, None], start.shape[1]
         joint = (alpha * now + (1 - alpha) / size) * (before * start + (1 - before) / size)

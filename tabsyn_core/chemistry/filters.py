@@ -6,13 +6,15 @@ Schuffenhauer, J. Cheminform. 1, 8 (2009)) and structural alerts (Brenk et al., 
 the accessibility and the number of alerts.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+
+from tabsyn_core.chemistry.workers import map_molecules
 
 try:
     from rdkit.Contrib.SA_Score import sascorer
@@ -54,16 +56,14 @@ class Usual:
     Attributes:
         charges: Elements with their charges.
         rings: Ring sizes.
-        alerts: Structural alerts, and how many training molecules have each.
+        alerts: Structural alerts.
         difficulty: The largest synthetic accessibility score.
-        molecules: How many training molecules there are.
     """
 
     charges: frozenset[str]
     rings: frozenset[int]
-    alerts: Mapping[str, int]
+    alerts: frozenset[str]
     difficulty: float
-    molecules: int
 
     @classmethod
     def of(cls, oddities: Sequence[Oddity]) -> "Usual":
@@ -71,19 +71,42 @@ class Usual:
         return cls(
             frozenset().union(*(each.charges for each in oddities)),
             frozenset().union(*(each.rings for each in oddities)),
-            Counter(name for each in oddities for name in sorted(each.alerts)),
+            frozenset().union(*(each.alerts for each in oddities)),
             max((each.difficulty for each in oddities), default=0.0),
-            len(oddities),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {
+            "charges": sorted(self.charges),
+            "rings": sorted(self.rings),
+            "alerts": sorted(self.alerts),
+            "difficulty": self.difficulty,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Usual":
+        """The inverse of :meth:`to_json`."""
+        sets = {name: frozenset(content[name]) for name in ("charges", "rings", "alerts")}
+        return cls(**sets, difficulty=content["difficulty"])
 
     def allows(self, oddity: Oddity) -> bool:
         """Whether nothing about a molecule is unheard of."""
         return (
             oddity.charges <= self.charges
             and oddity.rings <= self.rings
-            and oddity.alerts <= self.alerts.keys()
+            and oddity.alerts <= self.alerts
             and oddity.difficulty <= self.difficulty
         )
+
+
+def oddities(smiles: Sequence[str], *, workers: int = 0) -> list[Oddity]:
+    """Judge molecules, valid SMILES; the result does not depend on the number of processes (0 is one a core)."""
+    return map_molecules(_oddity, smiles, workers=workers)
+
+
+def _oddity(smiles: str) -> Oddity:
+    return Oddity.of(Chem.MolFromSmiles(smiles))
 
 
 @cache

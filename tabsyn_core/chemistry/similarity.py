@@ -14,7 +14,6 @@ from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.DataStructs import BulkTanimotoSimilarity
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _ECFP4 = GetMorganGenerator(radius=2, fpSize=2048)
 
@@ -35,13 +34,10 @@ class Neighbours:
         row = int(np.argmax(similarities))
         return row, float(similarities[row])
 
-    def among_themselves(self) -> Floats:
-        """Each known molecule's similarity to the nearest of the others, shape (known,); 0 for a single one."""
-        found = []
-        for row, mark in enumerate(self._known):
-            others = [*self._known[:row], *self._known[row + 1 :]]
-            found.append(max(BulkTanimotoSimilarity(mark, others), default=0.0))
-        return np.array(found)
+    def nearest_other(self, row: int) -> float:
+        """A known molecule's similarity to the nearest of the others; 0 if there is no other."""
+        others = [*self._known[:row], *self._known[row + 1 :]]
+        return max(BulkTanimotoSimilarity(self._known[row], others), default=0.0)
 
 
 def fingerprint(molecule: Any) -> Any:

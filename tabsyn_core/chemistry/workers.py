@@ -70,7 +70,10 @@ def _mapper(workers: int, num_items: int) -> Iterator[Callable[..., Iterator[Any
         try:
             yield pool.map
         except BrokenProcessPool as error:
-            raise TabsynError("a worker process died, most likely for want of memory; use fewer workers.") from error
+            raise TabsynError(
+                "a worker process died: for want of memory (use fewer workers), or because the script that calls this "
+                'lacks `if __name__ == "__main__":` (or use workers=1).'
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

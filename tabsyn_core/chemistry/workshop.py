@@ -21,6 +21,7 @@ from tabsyn_core.chemistry.filters import Oddity, Usual
 from tabsyn_core.chemistry.proposals import Proposal, Proposer
 from tabsyn_core.chemistry.similarity import Neighbours
 from tabsyn_core.chemistry.standardize import Molecule, Standardization, standardize
+from tabsyn_core.chemistry.workers import _usable_cores as usable_cores
 from tabsyn_core.errors import TabsynError
 
 ABOUT: dict[str, Any] = {
@@ -75,7 +76,7 @@ class Workshop:
         proposer: Takes the steps.
         neighbours: Finds the nearest training molecule.
         usual: What a candidate may have.
-        known: Skeletons of known molecules; see :data:`SKELETON`.
+        known: Skeletons of the training molecules; see :data:`SKELETON`.
         max_similarity: The highest Tanimoto similarity to a training molecule.
         options: How candidates are standardised.
     """
@@ -83,7 +84,7 @@ class Workshop:
     proposer: Proposer
     neighbours: Neighbours
     usual: Usual
-    known: frozenset[str]
+    known: tuple[str, ...]
     max_similarity: float
     options: Standardization
 
@@ -99,12 +100,12 @@ class Workshop:
         low, high = task.steps
         walks = [self.proposer.walk(start, int(rng.integers(low, high + 1)), rng) for start in task.starts]
         named = standardize([walk.smiles if walk else "" for walk in walks], self.options, workers=1)
-        seen: set[str] = set()
+        seen = set(self.known)
         for origin, (walk, name) in enumerate(zip(walks, named, strict=True), start=task.first):
             if walk is None or not isinstance(name, Molecule):
                 continue
             skeleton = name.inchikey[:SKELETON]
-            if skeleton in self.known or skeleton in seen:
+            if skeleton in seen:
                 continue
             molecule = Chem.MolFromSmiles(name.smiles)
             oddity = Oddity.of(molecule)
@@ -120,12 +121,12 @@ Make = Callable[[Iterable[Task]], Iterator[pl.DataFrame]]
 
 @contextmanager
 def crew(workshop: Workshop, workers: int) -> Iterator[Make]:
-    """Make candidates of tasks in order, over ``workers`` processes that are kept until the block ends.
+    """Make candidates of tasks in order, over ``workers`` processes (0 is one a core) kept until the block ends.
 
     Raises:
         TabsynError: A worker process died.
     """
-    if workers == 1:
+    if (workers := workers or usable_cores()) == 1:
         yield lambda work: map(workshop.make, work)
         return
     # spawn: a fork of a process that holds polars' or torch's threads can hang

@@ -168,8 +168,9 @@ def linear(task: Task, *, classes: bool) -> Model:
         # A class that a plane separates has no finite optimum; the order of the scores is settled long before.
         warnings.simplefilter("ignore", ConvergenceWarning)
         chances = make_pipeline(prepared, LogisticRegression(C=_LOGISTIC_C, max_iter=200, tol=1e-3))
-        chances.fit(task.features, task.labels)
-    return Model(lambda features: np.asarray(chances.predict_proba(features)), np.unique(task.labels))
+        known, codes_of_rows = np.unique(task.labels, return_inverse=True)  # a class may be any number, such as 0.5
+        chances.fit(task.features, codes_of_rows)
+    return Model(lambda features: np.asarray(chances.predict_proba(features)), known)
 
 
 def model_names(*, classes: bool) -> tuple[str, str]:

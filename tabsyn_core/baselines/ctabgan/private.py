@@ -142,27 +142,40 @@ class PrivateGame:
         option = torch.stack(options)[choice, torch.arange(len(real))]
         real = torch.cat([real, conditions.vector(choice, option)], dim=1).to(self.maker.device)
         fake = self.maker.rows(*conditions.draw(len(real), logarithmic=None))
-        for name, gradient in self._row_gradients(real, fake).items():
+        share = torch.rand(len(real)).to(real.device)
+        for name, gradient in row_gradients(self.critic, real, fake, share, self.penalty).items():
             self.critic.get_parameter(name).grad_sample = gradient  # type: ignore[attr-defined]  # where opacus looks
         self.for_critic.step()
         self.for_critic.zero_grad()
 
-    def _row_gradients(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """The gradient of D(x̃) - D(x) + λ (‖∇ D(x̂)‖₂ - 1)² for each real row x and the fake x̃ at its side."""
-        weights = {name: weight.detach() for name, weight in self.critic.named_parameters()}
-        if not len(real):  # Poisson sampling may draw nobody: the update is noise alone
-            return {name: weight.new_zeros(0, *weight.shape) for name, weight in weights.items()}
 
-        def score(weights: dict[str, Tensor], row: Tensor) -> Tensor:
-            found: Tensor = functional_call(self.critic, weights, (row[None],))
-            return found.sum()
+def row_gradients(critic: Critic, real: Tensor, fake: Tensor, share: Tensor, penalty: float) -> dict[str, Tensor]:
+    """The gradient of D(x̃) - D(x) + λ (‖∇ D(x̂)‖₂ - 1)² for each real row x and the fake row x̃ beside it.
 
-        def loss(weights: dict[str, Tensor], x: Tensor, made: Tensor, share: Tensor) -> Tensor:
-            slope = grad(score, argnums=1)(weights, share * x + (1 - share) * made)
-            penalty = self.penalty * (((slope**2).sum() + 1e-12).sqrt() - 1) ** 2
-            total: Tensor = score(weights, made) - score(weights, x) + penalty
-            return total
+    Args:
+        critic: D, layers of which normalise within a row.
+        real: Rows with their conditions, shape (rows, size).
+        fake: As many.
+        share: How much of x is in x̂, shape (rows,).
+        penalty: λ.
 
-        by_row = vmap(grad(loss), in_dims=(None, 0, 0, 0), chunk_size=_AT_ONCE)
-        found: dict[str, Tensor] = by_row(weights, real, fake, torch.rand(len(real)).to(real.device))
-        return found
+    Returns:
+        For each weight, shape (rows, *weight).
+    """
+    weights = {name: weight.detach() for name, weight in critic.named_parameters()}
+    if not len(real):  # Poisson sampling may draw nobody: the update is noise alone
+        return {name: weight.new_zeros(0, *weight.shape) for name, weight in weights.items()}
+
+    def score(weights: dict[str, Tensor], row: Tensor) -> Tensor:
+        found: Tensor = functional_call(critic, weights, (row[None],))
+        return found.sum()
+
+    def loss(weights: dict[str, Tensor], x: Tensor, made: Tensor, share: Tensor) -> Tensor:
+        slope = grad(score, argnums=1)(weights, share * x + (1 - share) * made)
+        excess = ((slope**2).sum() + 1e-12).sqrt() - 1
+        total: Tensor = score(weights, made) - score(weights, x) + penalty * excess**2
+        return total
+
+    by_row = vmap(grad(loss), in_dims=(None, 0, 0, 0), chunk_size=_AT_ONCE)
+    found: dict[str, Tensor] = by_row(weights, real, fake, share)
+    return found

@@ -1,0 +1,55 @@
+"""How molecules are realised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from tabsyn_core.chemistry.standardize import Standardization
+from tabsyn_core.errors import TabsynError
+
+
+@dataclass(frozen=True, slots=True)
+class RealizerConfig:
+    """Budgets and limits of a :class:`~tabsyn_core.molecules.Realizer`.
+
+    Attributes:
+        min_steps: The fewest exchanges between a training molecule and a proposal.
+        max_steps: The most.
+        proposals: Candidates of which one is kept; 1 keeps them as they come, without a density ratio.
+        local_search: Metropolis steps after that, each with one further candidate a row.
+        apart: Whether the training row nearest to a kept one must be none of those its molecule was made from.
+        max_similarity: The highest ECFP4 Tanimoto similarity to a training molecule that is allowed.
+        share: Whether rows carry their SMILES, or only descriptors and endpoints.
+        effort: Proposals a row after which conditions count as not to be met.
+        workers: Processes; 0 is one a core. The rows do not depend on it.
+        standardization: As at ingestion.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    min_steps: int = 3
+    max_steps: int = 6
+    proposals: int = 4
+    local_search: int = 0
+    apart: bool = True
+    max_similarity: float = 1.0
+    share: Literal["molecules", "descriptors-only"] = "molecules"
+    effort: int = 200
+    workers: int = 0
+    standardization: Standardization = field(default_factory=Standardization)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be realised."""
+        least = {"min_steps": 1, "max_steps": self.min_steps, "proposals": 1, "local_search": 0, "workers": 0}
+        for name, low in {**least, "effort": self.proposals}.items():
+            if getattr(self, name) < low:
+                raise TabsynError(f"realize.{name} is {getattr(self, name)}; it must be at least {low}.")
+        if not 0 < self.max_similarity <= 1:
+            raise TabsynError(f"realize.max_similarity is {self.max_similarity}; it must be above 0 and at most 1.")
+        if self.share not in ("molecules", "descriptors-only"):
+            raise TabsynError(f"realize.share is '{self.share}'; it must be 'molecules' or 'descriptors-only'.")
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "RealizerConfig":
+        """Read what :func:`dataclasses.asdict` gave."""
+        return cls(**{**content, "standardization": Standardization(**content["standardization"])})

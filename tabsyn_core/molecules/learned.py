@@ -1,0 +1,117 @@
+"""What a realizer knows of its training rows, and how it is kept in a folder."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tabsyn_core.chemistry.descriptors import DESCRIPTOR_NAMES
+from tabsyn_core.chemistry.elements import Elements
+from tabsyn_core.chemistry.filters import Usual
+from tabsyn_core.chemistry.fragments import Pieces
+from tabsyn_core.chemistry.proposals import Proposal, Proposer
+from tabsyn_core.chemistry.similarity import Neighbours
+from tabsyn_core.chemistry.workshop import SKELETON, Workshop
+from tabsyn_core.density_ratio import DensityRatio
+from tabsyn_core.errors import TabsynError
+from tabsyn_core.files import read_json, read_parquet
+from tabsyn_core.molecules.config import RealizerConfig
+from tabsyn_core.molecules.reference import Reference
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+FORMAT_VERSION = 1
+
+JUDGED_BY = ("similarity", "difficulty", "alerts")
+"""What the discriminator sees beside the descriptors. For a training molecule, the similarity is that to the nearest of
+the others: so accepted molecules are as near to the training molecules as those are to one another, and no nearer."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What there is to know.
+
+    Attributes:
+        table: The training rows: descriptors and endpoints.
+        workshop: Makes candidates from pieces of their molecules.
+        reference: The rows as candidates are compared with them.
+        ratio: The density ratio of training rows to candidates; None where candidates are not chosen among.
+    """
+
+    table: pl.DataFrame
+    workshop: Workshop
+    reference: Reference
+    ratio: DensityRatio | None = None
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The columns that are no descriptors."""
+        return tuple(name for name in self.table.columns if name not in DESCRIPTOR_NAMES)
+
+    def begun(self, rows: Integers) -> list[Proposal]:
+        """Walks at training molecules, before their first step."""
+        return [self.workshop.proposer.start(int(row)) for row in rows]
+
+    def allowed(self, made: pl.DataFrame, seen: set[str], *, apart: bool) -> pl.DataFrame:
+        """Candidates within the training rows' limits, each skeleton once and none that was seen."""
+        skeleton = pl.col("inchikey").str.head(SKELETON)
+        new = made.filter(skeleton.is_first_distinct() & ~skeleton.is_in([*seen]))
+        possible = self.reference.possible(new)
+        return self.reference.apart(possible) if apart else possible
+
+    def log_ratio(self, rows: pl.DataFrame) -> Floats:
+        """Log p/q of candidates, shape (rows,)."""
+        if self.ratio is None or rows.is_empty():
+            return np.zeros(rows.height)
+        return self.ratio.log_ratio(self.features(rows))
+
+    def features(self, rows: pl.DataFrame) -> Floats:
+        """Rows as the discriminator sees them: descriptors, then :data:`JUDGED_BY`."""
+        further = rows.select(pl.col(JUDGED_BY).cast(pl.Float64)).to_numpy()
+        return np.column_stack([self.reference.numbers(rows), further])
+
+    def save(self, path: Path, config: RealizerConfig) -> None:
+        """Write it to an existing folder, with the configuration it was learned under."""
+        proposer = self.workshop.proposer
+        about = {
+            "format_version": FORMAT_VERSION,
+            "config": asdict(config),
+            "elements": proposer.elements.to_json(),
+            "usual": self.workshop.usual.to_json(),
+            "ratio": self.ratio and self.ratio.to_json(),
+        }
+        (path / "realizer.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        molecules = pl.DataFrame({"smiles": proposer.smiles, "skeleton": self.workshop.known})
+        molecules.write_parquet(path / "molecules.parquet")
+        proposer.pieces.table.write_parquet(path / "pieces.parquet")
+        self.table.write_parquet(path / "table.parquet")
+
+    @classmethod
+    def load(cls, path: Path) -> tuple["Learned", RealizerConfig]:
+        """Read what :meth:`save` wrote."""
+        about: dict[str, Any] = read_json(path / "realizer.json")
+        if (version := about["format_version"]) > FORMAT_VERSION:
+            raise TabsynError(f"{path} has format {version}, this version reads up to {FORMAT_VERSION}; upgrade it.")
+        config = RealizerConfig.from_json(about["config"])
+        table, molecules, pieces = (read_parquet(path / f"{name}.parquet") for name in ("table", "molecules", "pieces"))
+        texts = tuple(molecules["smiles"].to_list())
+        workshop = Workshop(
+            Proposer(texts, Pieces(pieces), Elements.from_json(about["elements"])),
+            Neighbours(texts),
+            Usual.from_json(about["usual"]),
+            tuple(molecules["skeleton"].to_list()),
+            config.max_similarity,
+            config.standardization,
+        )
+        ratio = about["ratio"] and DensityRatio(**{**about["ratio"], "models": tuple(about["ratio"]["models"])})
+        return cls(table, workshop, Reference(table), ratio), config
+
+
+def skeletons(*frames: pl.DataFrame) -> set[str]:
+    """Those of candidates."""
+    return {key[:SKELETON] for frame in frames if frame.height for key in frame["inchikey"]}
