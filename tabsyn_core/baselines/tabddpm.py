@@ -181,8 +181,8 @@ class MixedDiffusion(nn.Module):
             for place, size in enumerate(self.sizes):
                 now = functional.one_hot(codes[:, place], size).float()
                 chances = self.posterior(logits[place].softmax(1), now, t)
-                u = torch.rand(rows, 1, generator=generator).to(device)
-                codes[:, place] = (chances.cumsum(1) < u).sum(1).clamp(max=size - 1)
+                clocks = -torch.rand(rows, size, generator=generator).to(device).log()
+                codes[:, place] = (chances / clocks).argmax(1)  # of exponential clocks, the first to ring
         return x, codes
 
     def _denoise(self, x: Tensor, codes: Tensor, t: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

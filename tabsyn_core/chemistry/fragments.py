@@ -44,25 +44,30 @@ _APART = 20  # a molecule rarely has more than ten rings open at once in its SMI
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """A molecule without one of its pieces.
+    """A molecule with one of its pieces marked.
 
     Attributes:
         kind: The kinds of atoms on both sides of every cut bond.
-        rest: What stays, one text a cut bond; the second begins with its ``*``.
-        piece: What goes, beginning with the ``*`` of the first bond.
         traits: Of the piece, shape (5,); see :data:`TRAITS`.
+        inside: The piece, and its atom at the first cut.
+        outside: For each cut, the part of the rest it hangs on, and that part's atom at it.
     """
 
     kind: str
-    rest: tuple[str, ...]
-    piece: str
     traits: tuple[int, ...]
+    inside: tuple[Any, int]
+    outside: tuple[tuple[Any, int], ...]
+
+    @property
+    def piece(self) -> str:
+        """The piece as SMILES that begins with the ``*`` of the first cut."""
+        return _from_cut(*self.inside)
 
     def filled(self, piece: str) -> str:
         """The molecule with another piece of the same kind, as SMILES; RDKit may still refuse it."""
-        first, *second = self.rest
-        joined = _joined(first, piece)
-        return _joined(joined, _renumbered(second[0])) if second else joined
+        (part, atom), *second = self.outside
+        joined = _joined(Chem.MolToSmiles(part, rootedAtAtom=atom), piece)
+        return _joined(joined, _renumbered(_from_cut(*second[0]))) if second else joined
 
 
 def cut_bonds(molecule: Any) -> list[int]:
@@ -85,32 +90,22 @@ def swaps(molecule: Any, bonds: Sequence[int]) -> list[Swap]:
     home = {atom: part for part, atoms in enumerate(places) for atom in atoms}
     ends = [(bond.GetBeginAtom(), bond.GetEndAtom()) for bond in map(molecule.GetBondWithIdx, bonds)]
     found = []
-    for number in range(len(parts)):
-        inwards = [pair if home[pair[1].GetIdx()] == number else pair[::-1] for pair in ends]
-        if all(home[inside.GetIdx()] == number != home[outside.GetIdx()] for outside, inside in inwards):
-            found.append(_swap(molecule, parts, places, home, sorted(inwards, key=_kind)))
+    for number, part in enumerate(parts):
+        cuts = [pair if home[pair[1].GetIdx()] == number else pair[::-1] for pair in ends]
+        if any(home[inside.GetIdx()] != number for _, inside in cuts):
+            continue
+        cuts = sorted(cuts, key=_kind)
+        outside = [(parts[home[atom.GetIdx()]], places[home[atom.GetIdx()]].index(atom.GetIdx())) for atom, _ in cuts]
+        first = places[number].index(cuts[0][1].GetIdx())
+        atoms = [molecule.GetAtomWithIdx(atom) for atom in places[number] if atom < molecule.GetNumAtoms()]
+        found.append(Swap(" ".join(map(_kind, cuts)), _traits(atoms), (part, first), tuple(outside)))
     return found
 
 
-def _swap(
-    molecule: Any, parts: Sequence[Any], places: Sequence[Sequence[int]], home: dict[int, int], cuts: list[Any]
-) -> Swap:
-    number = home[cuts[0][1].GetIdx()]
-    texts = [
-        _rooted(parts[part], places[part].index(outside.GetIdx()))
-        for outside, _ in cuts
-        for part in [home[outside.GetIdx()]]
-    ]
-    rest = (texts[0][0], *(from_cut for _, from_cut in texts[1:]))
-    piece = _rooted(parts[number], places[number].index(cuts[0][1].GetIdx()))[1]
-    inside = [molecule.GetAtomWithIdx(atom) for atom in places[number] if atom < molecule.GetNumAtoms()]
-    return Swap(" ".join(map(_kind, cuts)), rest, piece, _traits(inside))
-
-
-def _rooted(part: Any, atom: int) -> tuple[str, str]:
-    """A part as SMILES from an atom at its cut, and from the cut itself."""
+def _from_cut(part: Any, atom: int) -> str:
+    """A part as SMILES from the ``*`` at an atom."""
     cut = next(near.GetIdx() for near in part.GetAtomWithIdx(atom).GetNeighbors() if near.GetAtomicNum() == 0)
-    return Chem.MolToSmiles(part, rootedAtAtom=atom), Chem.MolToSmiles(part, rootedAtAtom=cut)
+    return str(Chem.MolToSmiles(part, rootedAtAtom=cut))
 
 
 def _kind(cut: tuple[Any, Any]) -> str:

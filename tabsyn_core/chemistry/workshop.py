@@ -108,9 +108,11 @@ class Workshop:
             if skeleton in seen:
                 continue
             molecule = Chem.MolFromSmiles(name.smiles)
-            oddity = Oddity.of(molecule)
             nearest, similarity = self.neighbours.nearest(molecule)
-            if self.usual.allows(oddity) and similarity <= self.max_similarity:
+            if similarity > self.max_similarity:
+                continue
+            oddity = Oddity.of(molecule)
+            if self.usual.allows(oddity):
                 seen.add(skeleton)
                 numbers = (nearest, similarity, oddity.difficulty, len(oddity.alerts))
                 yield name.smiles, name.inchikey, origin, [*walk.parents], *numbers

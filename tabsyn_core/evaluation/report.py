@@ -61,7 +61,7 @@ def full_report(
     steps = iter(range(1, 6))
 
     def step() -> None:
-        progress(Progress(next(steps), 5, "sections"))
+        progress(Progress(next(steps), 5, "sections", phase="report"))
 
     columns = columns_section(train, holdout, fake, families, seed)
     step()
