@@ -130,8 +130,8 @@ def test_the_version_shows_the_verdict_above_its_model_card(registered_project):
     version = versions(registered_project)[0]
     verdict, _, card = version.description.partition("\n\n---\n\n")
     assert verdict == "Gate passed against no champion."
-    [logged] = (registered_project / "mlartifacts").rglob("model_card.md")
-    assert card == logged.read_text(encoding="utf-8")
+    root = Path(connect(registered_project).get_run(version.run_id).info.artifact_uri.removeprefix("file://"))
+    assert card == (root / "model_card.md").read_text(encoding="utf-8")
     assert "Fitted to 48 rows." in card
 
 
