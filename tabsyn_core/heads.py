@@ -259,8 +259,8 @@ def _ends(body: Body, ends: Floats) -> Floats:
         above = body.cdf(ends[1])
         below = above - np.exp(body.log_prob(ends[1]))
         return np.asarray(np.clip(special.ndtri(np.clip([below, above], 0, 1)), -_REACH, _REACH))
-    if body.decimals is not None:
-        ends += 0.5 * 10.0**-body.decimals * np.array([[-1.0], [1.0]])
+    if body.grid is not None:
+        ends += 0.5 * body.grid.step * np.array([[-1.0], [1.0]])
     rng = np.random.default_rng(0)  # draws nothing: only jumps are drawn within
     return np.stack([body.encode(end, rng) for end in ends])
 

@@ -1,7 +1,7 @@
 """A column's body: a family inside the column's support, and the exact way to a normal score and back."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tabsyn_core.distributions.families import Family, Lattice, family_from_json
+from tabsyn_core.distributions.grid import Grid
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ class Body:
         family: Its distribution, before the bounds cut it.
         lower: No value falls below; the family is truncated here.
         upper: No value exceeds; the family is truncated here.
-        decimals: Values are whole multiples of ``10 ** -decimals`` (0 for integers); None when they are not.
+        grid: What values lie on, those of ``observed`` but for rounding; None for values of any size.
         jumps: Whether each value is a jump of the cdf: its score is then drawn inside the jump (randomised
             probability integral transform, Dunn & Smyth, 1996). Otherwise a value has one score.
         exponent: The family describes ``values * 2 ** -exponent``; not 0 only for values too large or too small
@@ -48,7 +49,7 @@ class Body:
     family: Family
     lower: float | None
     upper: float | None
-    decimals: int | None
+    grid: Grid | None
     jumps: bool
     exponent: int
     observed: Floats
@@ -69,8 +70,8 @@ class Body:
         """Values of shape ``[n]`` with these scores: inside the bounds, and on the grid if there is one."""
         score = np.clip(score, -MAX_SCORE, MAX_SCORE)
         x = np.ldexp(self._quantile(score), self.exponent)
-        if self.decimals is not None:
-            x = np.round(x, self.decimals)
+        if self.grid is not None:
+            x = self.grid.round(x)
         return self._snapped(score, self._inside(x))
 
     @_quiet
@@ -121,7 +122,7 @@ class Body:
             "family": self.family.to_json(),
             "lower": self.lower,
             "upper": self.upper,
-            "decimals": self.decimals,
+            "grid": self.grid and asdict(self.grid),
             "jumps": self.jumps,
             "exponent": self.exponent,
             "observed": base64.b64encode(self.observed.astype("<f8").tobytes()).decode("ascii"),
@@ -129,9 +130,12 @@ class Body:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Body":
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`; older versions wrote ``decimals`` in place of the grid."""
         observed = np.frombuffer(base64.b64decode(content["observed"]), dtype="<f8").astype(np.float64)
-        return cls(**{**content, "family": family_from_json(content["family"]), "observed": observed})
+        decimals, written = content.get("decimals"), content.get("grid")
+        grid = Grid(**written) if written else None if decimals is None else Grid(decimals)
+        rest = {name: content[name] for name in ("lower", "upper", "jumps", "exponent")}
+        return cls(family_from_json(content["family"]), grid=grid, observed=observed, **rest)
 
     def _tells_apart(self, x: Floats) -> bool:
         """Whether each of the jumps at ``x`` is wide enough to be found again from a rounded score."""
@@ -148,11 +152,13 @@ class Body:
         return np.clip(x, lower, upper) + 0.0  # + 0.0 turns -0.0 into 0.0
 
     def _on_grid(self, x: Floats) -> NDArray[np.bool_]:
-        return np.ones(x.shape, dtype=bool) if self.decimals is None else np.round(x, self.decimals) == x
+        return (
+            np.ones(x.shape, dtype=bool) if self.grid is None else (self.grid.round(x) == x) | np.isin(x, self.observed)
+        )
 
     @property
     def _step(self) -> float:
-        return 0.0 if self.decimals is None or not self.jumps else 10.0**-self.decimals
+        return 0.0 if self.grid is None or not self.jumps else self.grid.step
 
     @cached_property
     def _window(self) -> tuple[float, float, float, float]:

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tabsyn_core.distributions.body import Body
+from tabsyn_core.distributions.grid import Grid
 from tabsyn_core.distributions.selection import (
     Criterion,
     GoodnessOfFit,
@@ -32,8 +33,7 @@ _MIN_REPEATS = 3  # a repeated value is an atom from this count on,
 _MIN_ATOM_SHARE = 0.005  # and from this share of the rows on
 _MIN_SPIKE_SHARE = 0.02  # on a grid, where repeats are ordinary, an atom has this share of the rows
 _SPIKE = 5  # and stands out from its neighbours by this factor
-_MAX_DECIMALS = 6
-_MIN_GRID_VALUES = 20  # fewer distinct values do not show a decimal grid
+_NOISE = 1e-12  # sums of decimal numbers lie on their grid but for this share of the largest
 _GRID_JUMP_SHARE = 0.9  # a grid with almost no repeats is fine enough to be treated as continuous, then rounded
 
 
@@ -295,7 +295,7 @@ def fit_column(
     if rest.size:
         body, fit = fit_body(rest, _support(present, rest, atoms, column), rng, criterion)
     elif column.kind is Kind.INTEGER and atoms.size > 1:
-        support = Support(column.lower, column.upper, 0, jumps=True)
+        support = Support(column.lower, column.upper, Grid(0), jumps=True)
         counts, fit = fit_counts(present, support, rng, criterion)
     return ColumnDistribution(
         name=column.name,
@@ -334,7 +334,7 @@ def _find_atoms(x: Floats, column: ColumnSchema, max_atoms: int) -> Floats:
     if len(values) <= 1 or few:
         return values
     atom = repeats >= max(_MIN_REPEATS, _MIN_ATOM_SHARE * x.size)
-    if _decimals(values, column.kind) is not None:
+    if Grid.of(values, whole=column.kind is Kind.INTEGER) is not None:
         atom &= (repeats >= _MIN_SPIKE_SHARE * x.size) & (repeats >= _SPIKE * _neighbours(repeats))
     else:
         atom |= (values == column.lower) | (values == column.upper)
@@ -351,27 +351,22 @@ def _neighbours(repeats: NDArray[np.int64]) -> Floats:
     return np.asarray(np.maximum((windows.sum(axis=1) - repeats) / np.maximum(inside.sum(axis=1) - 1, 1), 1))
 
 
-def _decimals(values: Floats, kind: Kind) -> int | None:
-    """The fewest decimals that hold every one of the distinct values exactly; None if more than six are needed."""
-    if kind is Kind.INTEGER:
-        return 0
-    if len(values) < _MIN_GRID_VALUES:
-        return None
-    for decimals in range(_MAX_DECIMALS + 1):
-        if np.abs(values).max() * 10**decimals < 2**50 and np.array_equal(np.round(values, decimals), values):
-            return decimals
-    return None
-
-
 def _support(present: Floats, rest: Floats, atoms: Floats, column: ColumnSchema) -> Support:
-    """Where the body's values may lie: on a grid it leaves a bound that is an atom to the atom."""
-    decimals = _decimals(np.unique(present), column.kind)
+    """Where the body's values may lie: on a grid it leaves a bound that is an atom to the atom.
+
+    A body without jumps is rounded to a grid that its values are on but for noise, too.
+    """
+    values, whole = np.unique(present), column.kind is Kind.INTEGER
+    grid = Grid.of(values, whole=whole)
     distinct = len(np.unique(rest)) / rest.size
-    jumps = distinct < (LATTICE_SHARE if decimals is None else _GRID_JUMP_SHARE)
-    step = 10.0**-decimals if jumps and decimals is not None else 0.0
-    lower = None if column.lower is None else column.lower + step * np.isin(column.lower, atoms)
-    upper = None if column.upper is None else column.upper - step * np.isin(column.upper, atoms)
-    return Support(None if lower is None else float(lower), None if upper is None else float(upper), decimals, jumps)
+    jumps = distinct < (LATTICE_SHARE if grid is None else _GRID_JUMP_SHARE)
+    if not jumps:
+        grid = Grid.of(values, whole=whole, noise=_NOISE)
+    lower, upper = (column.lower, column.upper) if grid is None else grid.within(column.lower, column.upper)
+    step = grid.step if jumps and grid is not None else 0.0
+    lower = None if lower is None else float(lower + step * np.isin(lower, atoms))
+    upper = None if upper is None else float(upper - step * np.isin(upper, atoms))
+    return Support(lower, upper, grid, jumps)
 
 
 def _numbers(values: pl.Series) -> Floats:

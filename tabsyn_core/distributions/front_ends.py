@@ -13,6 +13,7 @@ from tabsyn_core.config import FrontEnd
 from tabsyn_core.distributions.body import Body
 from tabsyn_core.distributions.column import ColumnDistribution, fit_column
 from tabsyn_core.distributions.families import Family, Lattice, Parametric, Quantiles
+from tabsyn_core.distributions.grid import Grid
 from tabsyn_core.distributions.selection import GoodnessOfFit, Support, fit_body
 from tabsyn_core.distributions.table import Distributions, fit_table
 from tabsyn_core.progress import Progress, ProgressCallback, silent
@@ -82,10 +83,8 @@ def _mapped(
         return fit_column(values, column, seed=seed)
     x = _present(values)
     exponent = int(np.frexp(np.abs(x).max())[1]) if not 1 / _EXTREME < np.abs(x).max() < _EXTREME else 0
-    decimals = 0 if column.kind is Kind.INTEGER else None
-    body = Body(
-        family(np.ldexp(x, -exponent)), None, None, decimals, jumps=False, exponent=exponent, observed=np.empty(0)
-    )
+    grid = Grid(0) if column.kind is Kind.INTEGER else None
+    body = Body(family(np.ldexp(x, -exponent)), None, None, grid, jumps=False, exponent=exponent, observed=np.empty(0))
     return _only(body, values, column, GoodnessOfFit("none"))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tabsyn_core.distributions.column import ColumnDistribution
+from tabsyn_core.distributions.grid import Grid
 from tabsyn_core.distributions.table import Distributions
 
 Floats = NDArray[np.float64]
@@ -72,7 +73,7 @@ def _density(values: pl.Series, distribution: ColumnDistribution) -> str:
     states, _ = distribution.encode(values, np.random.default_rng(_SEED))
     x = values.cast(pl.Float64).to_numpy()[states == len(distribution.atoms)]
     low, high = np.quantile(x, [0.005, 0.995])
-    edges = _edges(float(low), float(high), body.decimals if body.jumps else None)
+    edges = _edges(float(low), float(high), body.grid if body.jumps else None)
     shares = np.histogram(x, edges)[0] / len(x)
     fitted = np.diff(body.cdf(edges))
     top = max(float(shares.max()), float(fitted.max()), 1e-12)
@@ -124,15 +125,14 @@ def _quantiles(values: pl.Series, distribution: ColumnDistribution) -> str:
     return _svg("QQ of normal scores", drawn, "-2.6", "2.6")
 
 
-def _edges(low: float, high: float, decimals: int | None) -> Floats:
+def _edges(low: float, high: float, grid: Grid | None) -> Floats:
     """Histogram edges; on a grid they lie half a step beside its values."""
     if high <= low:
         return np.array([low - 0.5, low + 0.5])
-    if decimals is None:
+    if grid is None:
         return np.linspace(low, high, _BINS + 1)
-    step = 10.0**-decimals
-    width = max(1.0, np.ceil((high - low) / step / _BINS)) * step
-    return np.arange(low - step / 2, high + width, width)
+    width = max(1.0, np.ceil((high - low) / grid.step / _BINS)) * grid.step
+    return np.arange(low - grid.step / 2, high + width, width)
 
 
 def _scale(edges: Floats) -> Floats:

@@ -12,6 +12,7 @@ from tabsyn_core.distributions import estimators
 from tabsyn_core.distributions.body import Body
 from tabsyn_core.distributions.estimators import Estimator
 from tabsyn_core.distributions.families import Empirical, Family
+from tabsyn_core.distributions.grid import Grid
 
 Floats = NDArray[np.float64]
 Criterion = Literal["heldout", "bic"]
@@ -66,7 +67,7 @@ class Support:
 
     lower: float | None
     upper: float | None
-    decimals: int | None
+    grid: Grid | None
     jumps: bool
 
 
@@ -80,7 +81,7 @@ def fit_body(x: Floats, support: Support, rng: np.random.Generator, criterion: C
         criterion: What is best: mean log likelihood of the held-out rows, or BIC on all rows.
     """
     train, test = split(x, rng)
-    if support.jumps and support.decimals is None:
+    if support.jumps and support.grid is None:
         return _lattice_body(x, support), _goodness_of_lattice(train, test, support)
     if len(x) < MIN_ROWS:
         name, fit = next(reversed(_smoothers(x, support, rng))), GoodnessOfFit("none")
@@ -229,7 +230,7 @@ def _estimators(
     lower = None if support.lower is None else support.lower - step / 2
     upper = None if support.upper is None else support.upper + step / 2
     found = estimators.continuous_estimators(y, lower, upper)
-    if support.jumps and support.decimals == 0 and support.lower is not None:
+    if support.jumps and support.grid == Grid(0) and support.lower is not None:
         found |= estimators.count_estimators(y, support.lower, support.upper)
     return found | _smoothers(x, support, rng, exponent)
 
@@ -246,8 +247,8 @@ def _smoothers(
 def _with(family: Family, x: Floats, support: Support) -> Body:
     observed = np.unique(x) if not support.jumps else np.empty(0)
     observed = observed if observed.size <= MAX_OBSERVED else np.empty(0)
-    exponent = 0 if support.decimals is not None else _exponent(x)
-    return Body(family, support.lower, support.upper, support.decimals, support.jumps, exponent, observed)
+    exponent = 0 if support.grid is not None else _exponent(x)
+    return Body(family, support.lower, support.upper, support.grid, support.jumps, exponent, observed)
 
 
 def _lattice_body(x: Floats, support: Support) -> Body:
@@ -271,4 +272,4 @@ def _exponent(x: Floats) -> int:
 
 
 def _step(support: Support) -> float:
-    return 10.0**-support.decimals if support.jumps and support.decimals is not None else 0.0
+    return support.grid.step if support.jumps and support.grid is not None else 0.0

@@ -24,6 +24,7 @@ from tabsyn_core.codec import Codec
 from tabsyn_core.distributions.body import Body
 from tabsyn_core.distributions.column import ColumnDistribution
 from tabsyn_core.distributions.families import Empirical, Tail
+from tabsyn_core.distributions.grid import Grid
 from tabsyn_core.distributions.selection import GoodnessOfFit
 from tabsyn_core.distributions.table import Distributions
 from tabsyn_core.errors import TabsynError
@@ -199,7 +200,7 @@ class Cells:
         family = Empirical(tuple(self.edges.tolist()), tuple(levels.tolist()), *tails)
         margin = 0.5 if whole else 0.0
         lower, upper = float(self.edges[0]) + margin, float(self.edges[-1]) - margin
-        return Body(family, lower, upper, 0 if whole else None, whole, 0, np.empty(0))
+        return Body(family, lower, upper, Grid(0) if whole else None, whole, 0, np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from tabsyn_core.codec import Codec, ColumnLayout
 from tabsyn_core.distributions import ColumnDistribution, fit_table
 from tabsyn_core.distributions.body import Body
 from tabsyn_core.distributions.families import Count, Empirical, Lattice, Mixture, Parametric, Tail
+from tabsyn_core.distributions.grid import Grid
 from tabsyn_core.distributions.selection import GoodnessOfFit
 from tabsyn_core.heads import ColumnFamily, FamilyHeads, Measured, families_of
 from tabsyn_core.schema import Kind, TableSchema
@@ -55,9 +56,9 @@ EXPECTED_KIND = {
 def column(name, *, atoms=(), masses=()):
     family = FAMILIES[name]
     jumps = isinstance(family, Count | Lattice)
-    decimals = 0 if isinstance(family, Count) else None
+    grid = Grid(0) if isinstance(family, Count) else None
     lower = {"cut normal": -0.5, "poisson": 0.0, "zero-inflated negative binomial": 0.0}.get(name)
-    body = Body(family, lower, None, decimals, jumps, 0, np.empty(0))
+    body = Body(family, lower, None, grid, jumps, 0, np.empty(0))
     return ColumnDistribution(name, Kind.NUMERIC, atoms, masses, body, (), (), None, GoodnessOfFit("none"))
 
 
