@@ -20,7 +20,7 @@ export GX_ANALYTICS_ENABLED = false
 export MLFLOW_DISABLE_TELEMETRY = true
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: help demo test browser lint format docs ablation benchmark serve-mlflow clean
+.PHONY: help demo test browser lint format docs ablation molecules benchmark serve-mlflow clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ docs: $(INSTALLED) ## build the API reference into site/index.html
 
 ablation: $(INSTALLED) ## what each part of the generator is worth, beside the floor (hours); ARGS="--seeds 0 --write"
 	@$(BIN)/python benchmarks/ablation.py $(ARGS)
+
+molecules: $(INSTALLED) ## what each part of the molecule-backed mode is worth (an hour); ARGS="--seeds 0 1 2 --write"
+	@$(BIN)/python benchmarks/molecules.py $(ARGS)
 
 benchmark: $(INSTALLED) ## every rival beside us on the tables that params.yaml names; ARGS="--tables biogen --write"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmark]"

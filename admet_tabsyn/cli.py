@@ -8,8 +8,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -185,6 +186,7 @@ class _StepLines(logging.Handler):
         """admet-tabsyn sample --where '{"solubility_class": ["(A) low", "(B) medium"], "logS": [null, -3]}'""",
         """admet-tabsyn sample --where '{"RingCount": {"in": [1, 2]}}'""",
         "admet-tabsyn sample -n 300 --balance solubility_class",
+        "admet-tabsyn sample -n 300 --realize molecules -o molecules.csv",
     )
 )
 def sample(
@@ -201,6 +203,9 @@ def sample(
     balance: Annotated[
         str | None, typer.Option(help="A column of classes or counts: equally many rows of each.")
     ] = None,
+    realize: Annotated[
+        str, typer.Option(help="molecules: each row is the descriptors of a new molecule, and comes with its SMILES.")
+    ] = "",
     num_steps: Annotated[int, typer.Option(min=1, help="Heun steps: more are slower and closer.")] = 25,
     chunk_size: Annotated[int, typer.Option(min=1, help="Rows in memory at once.")] = 1000,
     out: Annotated[Path, typer.Option("-o", "--out", help="A .parquet or .csv file.")] = Path("synthetic.parquet"),
@@ -208,12 +213,18 @@ def sample(
     """Draw rows from a saved or registered generator, any rows or such as meet conditions."""
     if out.suffix not in (".parquet", ".csv"):
         raise TabsynError(f"{out} should end in .parquet or .csv; that says what to write.")
-    draw = _draw_csv if out.suffix == ".csv" else _draw
-    asked = {"where": _conditions(where), "balance": balance}
-    wanted = {"num_rows": num_rows, "seed": seed, "num_steps": num_steps, "chunk_size": chunk_size, **asked}
+    if realize not in ("", "molecules"):
+        raise TabsynError(f"--realize is '{realize}'; it can only be molecules.")
+    if realize and balance:
+        raise TabsynError("--balance goes without --realize; ask for each class with --where.")
+    wanted: dict[str, Any] = {"num_rows": num_rows, "seed": seed, "chunk_size": chunk_size}
+    wanted["where"] = _conditions(where)
     with tempfile.TemporaryDirectory() as folder:
-        generator = _generator_folder(model, Path(folder))
-        draw(generator, out, **wanted)
+        if realize:
+            draw = partial(_realize, _part(model, "realizer", Path(folder)))
+        else:
+            draw = partial(_draw, _part(model, "generator", Path(folder)), balance=balance, num_steps=num_steps)
+        (_as_csv if out.suffix == ".csv" else _as_is)(draw, out, **wanted)
     console.print(f"{num_rows:,} rows: {out}", markup=False, soft_wrap=True)
 
 
@@ -230,20 +241,25 @@ def _conditions(where: str) -> dict[str, Any]:
 _WHERE = """write for example --where '{"solubility_class": "(C) high", "MolWt": [100, 250]}'."""
 
 
-def _generator_folder(model: str, download: Path) -> Path:
-    """Where the generator lies; a registered one is fetched into ``download`` when it is not on this machine."""
+def _part(model: str, part: str, download: Path) -> Path:
+    """Where a generator or realizer lies; a registered one is fetched into ``download`` if it is not on this machine.
+
+    That of ``models/generator`` is ``models/realizer``.
+    """
     if not model.startswith("models:/"):
-        if not Path(model).is_dir():
-            remedy = "make it with: admet-tabsyn run" if Path(model) == paths.GENERATOR else "name a saved generator's"
-            raise TabsynError(f"folder does not exist: {model}; {remedy}.")
-        return Path(model)
+        folder = paths.REALIZER if part == "realizer" and Path(model) == paths.GENERATOR else Path(model)
+        if not folder.is_dir():
+            default = folder in (paths.GENERATOR, paths.REALIZER)
+            remedy = "make it with: admet-tabsyn run" if default else f"name a saved {part}'s"
+            raise TabsynError(f"folder does not exist: {folder}; {remedy}.")
+        return folder
     import mlflow.artifacts
 
     from tasks.registry import registry_errors, tracking_uri
 
     version = _version(model)
     with registry_errors(tracking_uri()):
-        uri = f"models:/{version.name}/{version.version}/artifacts/generator"
+        uri = f"models:/{version.name}/{version.version}/artifacts/{part}"
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(download)))
 
 
@@ -273,12 +289,26 @@ def _draw(generator: Path, out: Path, **wanted: Any) -> None:
     reporter.close()
 
 
-def _draw_csv(generator: Path, out: Path, **wanted: Any) -> None:
+def _realize(realizer: Path, out: Path, **wanted: Any) -> None:
+    from tabsyn_core.molecules import Realizer
+    from tasks.realize import realize_rows
+    from tasks.stage import ProgressReporter
+
+    reporter = ProgressReporter("realize")
+    realize_rows(Realizer.load(realizer), out, **wanted, progress=reporter)
+    reporter.close()
+
+
+def _as_is(draw: Callable[..., None], out: Path, **wanted: Any) -> None:
+    draw(out, **wanted)
+
+
+def _as_csv(draw: Callable[..., None], out: Path, **wanted: Any) -> None:
     import polars as pl
 
     with atomic_path(out) as temporary:
         rows = temporary.with_suffix(".parquet")
-        _draw(generator, rows, **wanted)
+        draw(rows, **wanted)
         pl.scan_parquet(rows).sink_csv(temporary)
 
 
@@ -307,7 +337,7 @@ def impute(
     from tasks.impute import impute_rows
 
     with tempfile.TemporaryDirectory() as folder:
-        loaded = _generator_folder(generator, Path(folder))
+        loaded = _part(generator, "generator", Path(folder))
         for path in impute_rows(loaded, rows, out, draws=draws, seed=seed, num_steps=num_steps):
             print(path)
 
@@ -341,7 +371,7 @@ def evaluate(
     names = [name.strip() for name in targets.split(",") if name.strip()]
     reporter = ProgressReporter("evaluate")
     fit = _fit_and_sample if refit else None
-    judged = evaluate_files(real, holdout, synthetic, names, out, refit=fit, seed=seed, progress=reporter)
+    judged = evaluate_files(real, holdout, synthetic, names, out, refit=fit, seed=seed, workers=0, progress=reporter)
     reporter.close()
     for name, one in judged.items():
         console.print(f"[bold]{escape(name)}[/bold]" if len(judged) > 1 else "")

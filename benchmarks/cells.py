@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from bank import bank_figures
 from real_tables import RealTable, code_digest
 
 import tabsyn_core
 from tabsyn_core.chemistry.rules import violations
 from tabsyn_core.config import GeneratorConfig
+from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation import Evaluation, evaluate
 from tabsyn_core.evaluation.identities import violated_share
 from tabsyn_core.files import read_json, read_parquet, write_json, write_parquet
@@ -26,8 +28,9 @@ from tabsyn_core.schema import Kind, TableSchema
 
 PACKAGE = Path(tabsyn_core.__file__).parent
 
-_USED = ("cells.py", "real_tables.py")
-_OTHERS = [file.name for file in Path(__file__).parent.glob("*.py") if file.name not in _USED]
+_HERE = Path(__file__).parent
+_USED = ("cells.py", "bank.py", "real_tables.py")
+_OTHERS = [file.name for file in _HERE.glob("*.py") if file.name not in _USED]
 
 Cell = dict[str, Any]
 
@@ -133,26 +136,30 @@ class Bench:
     """Finds cells in the cache, or runs them.
 
     Attributes:
-        cache: Folder of rows and figures.
+        cache: Folder of rows.
         run: Whether to run what is not there.
+        results: Folder of the cells' figures; ``cells`` in the cache if not given.
     """
 
     cache: Path
     run: bool
+    results: Path | None = None
 
     def cell(self, fold: Fold, step: Step, limit: float | None = None) -> Cell | None:
         """A cell's figures, or ``{"error": ...}``; None where it is not in the cache and nothing is to run.
 
-        A cell that failed is tried again.
+        A cell that failed is tried again, and so is one of other code.
         """
-        key = [fold.real.digest, step.settings, fold.seed, step.limited]
-        path = self.cache / "cells" / f"{fold.real.name}-{fold.seed}-{_digest([*key, self._code])}.json"
-        if path.exists() and ("error" not in (known := read_json(path)) or not self.run):
+        key = _digest([fold.real.digest, step.settings, fold.seed, step.limited])
+        path = (self.results or self.cache / "cells") / f"{fold.real.name}-{fold.seed}-{key}.json"
+        known = read_json(path) if path.exists() else {}
+        if known.get("code") == self._code and ("error" not in known or not self.run):
             return {**known, "step": step.name}
         return self._cell(path, fold, step, limit) if self.run else None
 
     def _cell(self, path: Path, fold: Fold, step: Step, limit: float | None) -> Cell:
         found: Cell = {"table": fold.real.name, "step": step.name, "seed": fold.seed, "settings": step.settings}
+        found["code"] = self._code
         try:
             drawn = self._drawn(fold, step, limit)
             found |= {
@@ -161,6 +168,8 @@ class Bench:
                 "more": dict(drawn.more),
             }
             found |= measured(fold, drawn.rows)
+        except TabsynError as error:
+            found["error"] = str(error)
         except Exception as error:  # noqa: BLE001  one cell must not stop the others; the error stands in its place
             found |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         write_json(path, found)
@@ -180,11 +189,11 @@ class Bench:
 
     @cached_property
     def _code(self) -> str:
-        return code_digest(PACKAGE, but=("private",)) + code_digest(Path(__file__).parent, but=_OTHERS)
+        return _digest([code_digest(PACKAGE, but=("private", "molecules")), code_digest(_HERE, but=_OTHERS)])
 
     @cached_property
     def _generator_code(self) -> str:
-        return code_digest(PACKAGE, but=("private", "evaluation"))
+        return code_digest(PACKAGE, but=("private", "molecules", "evaluation"))
 
 
 def _digest(content: Any) -> str:
@@ -196,7 +205,9 @@ def measured(fold: Fold, rows: pl.DataFrame) -> Cell:
     evaluation = evaluate(fold.train, fold.holdout, rows, targets=fold.real.targets, seed=fold.seed)
     content = evaluation.details()
     broken = {words: float(marks.mean()) for words, marks in fold.identities.broken(rows).items() if marks.any()}
+    pair = fold.real.pair
     return {
+        **({"bank": bank_figures(fold.train, fold.holdout, rows, pair, fold.seed)} if pair else {}),
         "rows": content["rows"],
         "columns": fold.train.width,
         "figures": _figures(content, evaluation, "tstr") | _obedience(fold, rows),

@@ -49,12 +49,16 @@ class RealTable:
         rows: The columns that vary, targets among them.
         targets: Columns whose prediction is judged.
         constants: Descriptors with one value in every row: not learnt, but chemistry's rules speak of them.
+        pair: Two numeric columns whose joint density is judged, and with it the combinations of categories.
+        smiles: The molecules of the rows, where they are molecules.
     """
 
     name: str
     rows: pl.DataFrame
     targets: tuple[str, ...]
     constants: dict[str, float | int | None] = field(default_factory=dict)
+    pair: tuple[str, str] | None = None
+    smiles: tuple[str, ...] = ()
 
     def split(self, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Training and held-out rows, 80 to 20, at random."""
@@ -90,12 +94,19 @@ def load(name: str, cache: Path) -> RealTable:
         AbsentError: Its file is not there.
         TabsynError: There is no such table.
     """
+    file, read = find(name)
+    return read(name, file, cache)
+
+
+def find(name: str) -> "Loader":
+    """The file of a table, and what reads it; raises as :func:`load` does."""
     if name not in _LOADERS:
         raise TabsynError(f"there is no table '{name}'; there are {', '.join(_LOADERS)}.")
-    file, read = _LOADERS[name]
-    if not file.exists():
-        raise AbsentError(f"table '{name}' is skipped: {file.name} is absent (../shared/data is optional).")
-    return read(name, file, cache)
+    if not _LOADERS[name][0].exists():
+        raise AbsentError(
+            f"table '{name}' is skipped: {_LOADERS[name][0].name} is absent (../shared/data is optional)."
+        )
+    return _LOADERS[name]
 
 
 def names(asked: Sequence[str] = ("all",)) -> list[str]:
@@ -142,8 +153,8 @@ def _molecules(name: str, file: Path, cache: Path, *, smiles: str, targets: tupl
         )
         featurize(parts["molecules"], descriptors=described, missing_reasons=parts["missing"])
 
-    table = _described(name, file, cache, describe).drop(IDENTIFIERS)
-    return _varying(name, table.drop_nulls(targets), targets)
+    table = _described(name, file, cache, describe).drop_nulls(targets)
+    return _varying(name, table.drop(IDENTIFIERS), targets, table["smiles"])
 
 
 def _biogen(name: str, file: Path, cache: Path) -> RealTable:
@@ -155,7 +166,7 @@ def _biogen(name: str, file: Path, cache: Path) -> RealTable:
         write_parquet(described, compute_descriptors(raw["SMILES"].to_list())[0])
 
     table = pl.concat([_described(name, file, cache, describe), others], how="horizontal")
-    return _varying(name, table, tuple(_BIOGEN))
+    return _varying(name, table, tuple(_BIOGEN), raw["SMILES"])
 
 
 def _described(name: str, file: Path, cache: Path, describe: Callable[[Path], None]) -> pl.DataFrame:
@@ -169,9 +180,9 @@ def _described(name: str, file: Path, cache: Path, describe: Callable[[Path], No
     return read_parquet(described)
 
 
-def _varying(name: str, table: pl.DataFrame, targets: tuple[str, ...]) -> RealTable:
+def _varying(name: str, table: pl.DataFrame, targets: tuple[str, ...], smiles: pl.Series) -> RealTable:
     constants = {column.name: column[0] for column in table if column.n_unique() == 1}
-    return RealTable(name, table.drop(constants), targets, constants)
+    return RealTable(name, table.drop(constants), targets, constants, smiles=tuple(smiles.to_list()))
 
 
 def _kind(values: pl.Series) -> Kind:
@@ -186,6 +197,31 @@ def _mixed(
     table = pl.read_csv(file, null_values=gap, infer_schema_length=None)
     table = table.drop(unused, strict=False).with_columns(pl.col(codes).cast(pl.String))
     return RealTable(name, table, (target,))
+
+
+def _bank(name: str, file: Path, _: Path) -> RealTable:
+    """Transactions of the PKDD 1999 bank (Berka & Sochorova), without the numbers of rows and accounts.
+
+    The label is what a transaction is for, ``k_symbol``; a transaction that does not say is of the class ``none``. Of
+    the date, six digits of year, month and day, month and day are kept: these are from January 1993 to March 1994.
+    """
+    table = pl.read_csv(file, infer_schema_length=None)
+    date = pl.col("date")
+    return RealTable(
+        name,
+        table.select(
+            (date // 100).cast(pl.String).alias("month"),
+            (date % 100).alias("day"),
+            "type",
+            pl.col("operation").fill_null("none"),
+            "amount",
+            "balance",
+            pl.col("k_symbol").str.strip_chars().replace("", None).fill_null("none"),
+            pl.col("bank").fill_null("none"),
+        ),
+        ("k_symbol",),
+        pair=("amount", "balance"),
+    )
 
 
 Loader = tuple[Path, Callable[[str, Path, Path], RealTable]]
@@ -206,8 +242,9 @@ _LOADERS: dict[str, Loader] = {
         OPTIONAL / "shoppers/online_shoppers_intention.csv",
         partial(_mixed, target="Revenue", codes=_SHOPPERS),
     ),
-    "beijing_pm25": (
+    "beijing": (
         OPTIONAL / "beijing_pm25/beijing_pm25.csv",
         partial(_mixed, target="pm2.5", unused="No", codes=("year", "month", "day", "hour"), gap="NA"),
     ),
+    "berka": (OPTIONAL / "berka_part/trans_part.csv.gz", _bank),
 }

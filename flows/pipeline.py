@@ -30,13 +30,14 @@ STEPS = (
     "fit_distributions",
     "train",
     "sample",
+    "realize",
     "validate_synthetic",
     "evaluate",
     "register",
 )
 """The stages of ``dvc.yaml``, in the order in which they can run."""
 
-WATCHED = ("train", "sample")
+WATCHED = ("train", "sample", "realize")
 """Steps that take long enough to deserve a progress artifact."""
 
 TRAINING_TAG = "admet-tabsyn-training"

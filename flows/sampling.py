@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from prefect import flow, get_run_logger, task
@@ -33,6 +33,7 @@ def sample_champion(
     out: str | None = None,
     *,
     where: dict[str, Any] | None = None,
+    realize: Literal["", "molecules"] = "",
 ) -> str:
     """Write rows of ``models:/<model_name>@champion`` as Parquet; a preview of them is shown as an artifact.
 
@@ -43,6 +44,7 @@ def sample_champion(
         num_steps: Steps of the diffusion sampler; what the model was registered with by default.
         out: The Parquet file; ``.admet/samples/<flow run id>.parquet`` by default.
         where: Conditions that every row meets, such as ``{"MolWt": [200, 350], "RingCount": 2}``; none by default.
+        realize: ``"molecules"`` for rows that are the descriptors of new molecules.
 
     Returns:
         Its path.
@@ -53,6 +55,7 @@ def sample_champion(
     name = model_name or load_params(paths.PARAMS).register_.model_name
     wanted: dict[str, Any] = {"n_rows": n_rows, "seed": seed, **({} if num_steps is None else {"num_steps": num_steps})}
     wanted |= {"where": json.dumps(where)} if where else {}
+    wanted |= {"realize": realize} if realize else {}
     file = SAMPLES / f"{flow_run.get_id()}.parquet" if out is None else Path(out)
     table = draw(f"models:/{name}@champion", wanted, file)
     preview = table.head(_PREVIEW_ROWS).select(table.columns[-_PREVIEW_COLUMNS:])

@@ -22,6 +22,7 @@ class Thresholds:
         copies: Share of rows that are copies of training rows, over the hold-out's share: five in a thousand are few.
         dcr: Share of rows nearer to training than to held-out rows, above 0.5.
         membership: AUC of telling training rows from others by the synthetic rows, above 0.5.
+        similarity: Mean Tanimoto similarity of molecules to their nearest training molecule.
         attack: Privacy risk of the worst attack (Giomi et al., 2023), by its lower bound.
         chemistry: Share of rows that break a rule which RDKit's definitions force.
 
@@ -39,6 +40,7 @@ class Thresholds:
     copies: Limits = (0.005, 0.02)
     dcr: Limits = (0.05, 0.15)
     membership: Limits = (0.05, 0.15)
+    similarity: Limits = (0.03, 0.1)
     attack: Limits = (0.05, 0.2)
     chemistry: Limits = (0.01, 0.2)
 

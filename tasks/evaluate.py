@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import polars as pl
+
 from tabsyn_core.distributions import load_distributions
 from tabsyn_core.evaluation import Evaluation, Judgement, judge
 from tabsyn_core.evaluation.judge import write_reports
@@ -19,6 +21,8 @@ def evaluate_synthetic(
     train: Path = paths.TRAIN,
     holdout: Path = paths.HOLDOUT,
     synthetic: Path = paths.SYNTHETIC,
+    realized: Path | None = paths.REALIZED,
+    provenance: Path | None = paths.PROVENANCE,
     distributions: Path | None = paths.DISTRIBUTIONS,
     metrics: Path = paths.METRICS,
     plots: Path = paths.PLOTS,
@@ -28,23 +32,44 @@ def evaluate_synthetic(
 ) -> Judgement:
     """Write ``metrics``, ``plots``, ``report`` and its ``numbers`` from the three tables.
 
+    Rows of ``realized``, if there are any, are judged beside those of ``synthetic`` in the same report, and their
+    figures are in ``metrics`` under ``realized``; ``provenance`` has their molecules where they carry none themselves.
+
     Raises:
         TabsynError: A table is absent, the tables do not match, or an output cannot be written.
     """
-    judged = judge(
-        *(read_parquet(path) for path in (train, holdout, synthetic)),
-        targets=[target.name for target in params.data.targets],
-        thresholds=params.evaluate.thresholds,
-        families=_families(distributions),
-        thorough=params.evaluate.thorough,
-        seed=params.seed,
-        folds=params.evaluate.c2st_folds,
-        progress=progress,
-    )
-    write_json(metrics, judged.metrics())
-    write_plots(plots, judged.report)
-    write_reports(report, numbers, {synthetic.stem: judged.report})
-    return judged
+    known, unseen = read_parquet(train), read_parquet(holdout)
+    tables = {synthetic.stem: read_parquet(synthetic), **_realized(realized, provenance)}
+    judged = {
+        name: judge(
+            known,
+            unseen,
+            table,
+            targets=[target.name for target in params.data.targets],
+            thresholds=params.evaluate.thresholds,
+            families=_families(distributions),
+            thorough=params.evaluate.thorough,
+            seed=params.seed,
+            folds=params.evaluate.c2st_folds,
+            workers=params.featurize.workers,
+            progress=progress,
+        )
+        for name, table in tables.items()
+    }
+    first, *further = judged.values()
+    write_json(metrics, first.metrics() | ({"realized": further[0].metrics()} if further else {}))
+    write_plots(plots, first.report)
+    write_reports(report, numbers, {name: each.report for name, each in judged.items()})
+    return first
+
+
+def _realized(rows: Path | None, provenance: Path | None) -> dict[str, pl.DataFrame]:
+    """Rows backed by molecules, with those molecules; nothing where there are none."""
+    if rows is None or (table := read_parquet(rows)).is_empty():
+        return {}
+    if "smiles" not in table.columns and provenance is not None:
+        table = table.with_columns(read_parquet(provenance)["smiles"])
+    return {rows.stem: table}
 
 
 def _families(distributions: Path | None) -> dict[str, str]:

@@ -23,13 +23,17 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from tabsyn_core.conform import conform
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.generator import Generator
+from tabsyn_core.molecules import Realizer
 from tabsyn_core.schema import TableSchema
 
 RANGES = {"n_rows": (1, 1_000_000), "seed": (0, 2**32 - 1), "num_steps": (1, 1_000)}
 """The whole numbers among the params of ``predict`` and the values each may take, both ends included."""
 
-PARAMS = (*RANGES, "where", "impute")
+PARAMS = (*RANGES, "where", "realize", "impute")
 """All params of ``predict``."""
+
+MOLECULES = "molecules"
+"""The value of ``realize`` that asks for rows backed by molecules."""
 
 _MOST_ROWS = RANGES["n_rows"][1]
 
@@ -48,6 +52,7 @@ class _Wanted:
     seed: int
     num_steps: int
     where: dict[str, Any]
+    realize: str
     impute: bool
 
 
@@ -57,6 +62,8 @@ class GeneratorModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load safetensors and JSON from the model's artifacts."""
         self._generator = Generator.load(Path(context.artifacts["generator"]))
+        realizer = context.artifacts.get("realizer")
+        self._realizer = None if realizer is None else Realizer.load(Path(realizer))
         _make_unknown_params_an_error()
 
     def predict(
@@ -74,12 +81,15 @@ class GeneratorModel(PythonModel):
                 ``n_rows``: rows for each row of conditions, not used with ``impute``; ``seed``; ``num_steps`` of the
                 diffusion sampler; ``where``: further conditions on all rows as a JSON object, for what equality cannot
                 say, such as ``{"MolWt": [200, 350], "RingCount": [null, 2]}`` (see
-                :mod:`tabsyn_core.conditions`); ``impute``: whether to fill in gaps instead.
+                :mod:`tabsyn_core.conditions`); ``realize``: ``"molecules"`` for rows that are the descriptors of new
+                molecules (:mod:`tabsyn_core.molecules`), if the model was registered with them; ``impute``: whether to
+                fill in gaps instead.
 
         Returns:
             ``n_rows`` rows for each request, one request after the other, or the given rows completed, with the column
-            names and order of the fitted table. Integer columns have pandas' nullable dtypes (``Int64``) whether or
-            not a value is missing, so that dtypes never depend on the draw.
+            names and order of the fitted table; rows backed by molecules have ``smiles`` before those (unless only
+            descriptors are shared) and ``acceptance_weight`` after them. Integer columns have pandas' nullable dtypes
+            (``Int64``) whether or not a value is missing, so that dtypes never depend on the draw.
 
         Raises:
             MlflowException: ``INVALID_PARAMETER_VALUE`` (HTTP 400) for a column that the table does not have, a
@@ -104,14 +114,22 @@ class GeneratorModel(PythonModel):
             if twice := sorted(equal.keys() & wanted.where.keys()):
                 raise TabsynError(f"columns {twice} are in where and among the conditions; name each in one of them.")
             where = {**wanted.where, **equal}
-            drawn.append(
-                self._generator.sample(wanted.n_rows, seed=wanted.seed + place, where=where, num_steps=wanted.num_steps)
-            )
+            drawn.append(self._drawn(wanted, wanted.seed + place, where))
         return pl.concat(drawn)
 
+    def _drawn(self, wanted: _Wanted, seed: int, where: dict[str, Any]) -> pl.DataFrame:
+        if wanted.realize != MOLECULES:
+            return self._generator.sample(wanted.n_rows, seed=seed, where=where, num_steps=wanted.num_steps)
+        if self._realizer is None:
+            raise TabsynError(
+                "this version was registered without molecules; set realize.num_rows and register.molecules in"
+                " params.yaml and run the pipeline again, or leave realize out."
+            )
+        return self._realizer.sample(wanted.n_rows, seed=seed, where=where).rows
+
     def _imputed(self, given: pl.DataFrame, wanted: _Wanted) -> pl.DataFrame:
-        if wanted.where or not given.height:
-            raise TabsynError("impute fills in the rows of the input: pass at least one, and no where.")
+        if wanted.where or wanted.realize or not given.height:
+            raise TabsynError("impute fills in the rows of the input: pass at least one, no where and no realize.")
         return self._generator.impute(given, seed=wanted.seed, num_steps=wanted.num_steps)[0]
 
 
@@ -154,8 +172,11 @@ def _check_params(params: dict[str, Any]) -> _Wanted:
             raise _invalid(f"{name} is {params[name]!r}; it must be a whole number between {lowest} and {highest}.")
     if not isinstance(params["impute"], bool | np.bool_):
         raise _invalid(f"impute is {params['impute']!r}; it must be true or false.")
+    if params["realize"] not in ("", MOLECULES):
+        raise _invalid(f'realize is {params["realize"]!r}; it must be "{MOLECULES}", or "" for rows without molecules.')
     numbers = {name: int(params[name]) for name in RANGES}
-    return _Wanted(**numbers, where=_read_where(params["where"]), impute=bool(params["impute"]))
+    where = _read_where(params["where"])
+    return _Wanted(**numbers, where=where, realize=params["realize"], impute=bool(params["impute"]))
 
 
 def _read_where(text: Any) -> dict[str, Any]:

@@ -116,6 +116,18 @@ class SampleParams(_Strict):
     chunk_size: Count = 1000
 
 
+class RealizeParams(_Strict):
+    """How many rows are backed by new molecules, and which (:class:`tabsyn_core.molecules.RealizerConfig`)."""
+
+    num_rows: Annotated[int, Field(ge=0)] = 0
+    where: dict[str, Any] | None = None
+    share: Literal["molecules", "descriptors-only"] = "molecules"
+    max_similarity: Annotated[float, Field(gt=0, le=1)] = 1.0
+    proposals: Count = 4
+    local_search: Annotated[int, Field(ge=0)] = 0
+    effort: Count = 200
+
+
 class EvaluateParams(_Strict):
     """How rows are judged."""
 
@@ -125,12 +137,15 @@ class EvaluateParams(_Strict):
 
 
 class BenchmarkParams(_Strict):
-    """Which rivals stand beside us on the leaderboard, on which tables, with how many seconds each."""
+    """Which rivals stand beside us on the leaderboard, on which tables, with how many seconds each.
+
+    Without ``seconds`` each rival is trained as published.
+    """
 
     tables: tuple[str, ...] = ("solubility",)
     methods: tuple[str, ...] = ("ours", "bootstrap", "factorised", "gaussian-copula")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
-    seconds: Annotated[float, Field(gt=0)] = 60.0
+    seconds: Annotated[float, Field(gt=0)] | None = 60.0
 
 
 class GateParams(_Strict):
@@ -150,6 +165,7 @@ class RegisterParams(_Strict):
     """The registered model and its promotion gate."""
 
     model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    molecules: bool = False
     gate: GateParams = GateParams()
 
 
@@ -164,6 +180,7 @@ class Params(_Strict):
     distributions: DistributionParams = DistributionParams()
     train: TrainParams = TrainParams()
     sample: SampleParams = SampleParams()
+    realize: RealizeParams = RealizeParams()
     evaluate: EvaluateParams = EvaluateParams()
     benchmark: BenchmarkParams = BenchmarkParams()
     register_: RegisterParams = Field(alias="register")

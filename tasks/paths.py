@@ -27,6 +27,10 @@ TRAINING_CURVE = Path("reports/plots/training.csv")
 
 SYNTHETIC = Path("data/synthetic/synthetic.parquet")
 
+REALIZER = Path("models/realizer")
+REALIZED = Path("data/synthetic/molecules.parquet")
+PROVENANCE = Path("data/synthetic/provenance.parquet")
+
 METRICS = Path("reports/metrics.json")
 PLOTS = Path("reports/plots/evaluation")
 REPORT = Path("reports/report.html")

@@ -32,6 +32,7 @@ from tasks.paths import (
     METRICS,
     PARAMS,
     PLOTS,
+    REALIZER,
     REGISTRATION,
     REPORT,
     REPORT_NUMBERS,
@@ -139,7 +140,7 @@ def register(checkout: Path, params: Params) -> Outcome:
     """
     name, gate = params.register_.model_name, params.register_.gate
     figures = flatten_figures(read_json(checkout / METRICS))
-    registration = registration_of(checkout, name, gate, figures)
+    registration = registration_of(checkout, params, figures)
     uri = tracking_uri(checkout)
     with registry_errors(uri), one_at_a_time(uri):
         client = connect(checkout)
@@ -182,21 +183,22 @@ def find_version(model_name: str, registration: Path, checkout: Path = Path()) -
         return _version_with(client, model_name, digest)
 
 
-def registration_of(checkout: Path, model_name: str, gate: GateParams, figures: Figures) -> dict[str, Any]:
+def registration_of(checkout: Path, params: Params, figures: Figures) -> dict[str, Any]:
     """What is registered, told by content alone, so that the same pipeline writes the same file anywhere.
 
-    The digest covers the generator, the table it was fitted on, its figures and the code that serves it. The gate
-    is left out of it: another gate judges the same version anew.
+    The digest covers the generator (and the realizer, if it is served), the table it was fitted on, its figures and
+    the code that serves it. The gate is left out of it: another gate judges the same version anew.
 
     Raises:
         TabsynError: An output is missing, or the gate names a figure that ``metrics.json`` does not have.
     """
     parts = {
         "dataset_md5": _md5(checkout / TRAIN),
-        "generator_md5": _md5(checkout / GENERATOR),
+        **{f"{part}_md5": _md5(checkout / path) for part, path in _served(checkout, params).items()},
         "metrics_md5": _md5(checkout / METRICS),
         "code_md5": _code_md5(),
     }
+    model_name, gate = params.register_.model_name, params.register_.gate
     digest = hashlib.sha256(json.dumps({"model_name": model_name, **parts}, sort_keys=True).encode()).hexdigest()
     used = {name: figure(figures, name) for name in figures_named(gate)}
     return {"model_name": model_name, DIGEST_TAG: digest, **parts, "gate": gate.model_dump(), "figures": used}
@@ -311,12 +313,18 @@ def _log_model(checkout: Path, params: Params) -> Any:
     return mlflow.pyfunc.log_model(
         name="generator",
         python_model=str(_MODEL_CODE),
-        artifacts={"generator": str((checkout / GENERATOR).resolve())},
+        artifacts={name: str((checkout / path).resolve()) for name, path in _served(checkout, params).items()},
         code_paths=[str(Path(tabsyn_core.__file__).parent)],
         pip_requirements=[f"{package}=={installed(package).partition('+')[0]}" for package in REQUIREMENTS],
         signature=_signature(read_parquet(checkout / TRAIN).drop(IDENTIFIERS, strict=False), params),
         input_example=(pd.DataFrame(), {"n_rows": 5, "seed": params.seed, "num_steps": params.sample.num_steps}),
     )
+
+
+def _served(checkout: Path, params: Params) -> dict[str, Path]:
+    """What the model is made of, by the name of each part."""
+    realizes = params.register_.molecules and (checkout / REALIZER / "realizer.json").exists()
+    return {"generator": GENERATOR, **({"realizer": REALIZER} if realizes else {})}
 
 
 def _signature(table: pl.DataFrame, params: Params) -> ModelSignature:
@@ -326,7 +334,8 @@ def _signature(table: pl.DataFrame, params: Params) -> ModelSignature:
     ]
     numbers = {"n_rows": _DEFAULT_ROWS, "seed": params.seed, "num_steps": params.sample.num_steps}
     specs = [ParamSpec(name, DataType.long, value) for name, value in numbers.items()]
-    specs += [ParamSpec("where", DataType.string, ""), ParamSpec("impute", DataType.boolean, default=False)]
+    specs += [ParamSpec("where", DataType.string, ""), ParamSpec("realize", DataType.string, "")]
+    specs += [ParamSpec("impute", DataType.boolean, default=False)]
     return ModelSignature(outputs=Schema(columns), params=ParamSchema(specs))
 
 

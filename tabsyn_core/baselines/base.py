@@ -79,6 +79,11 @@ class Baseline(ABC):
     def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
         """Do what takes time and is no part of a fit, such as installing packages; :meth:`fit` does it if need be."""
 
+    @property
+    def prepared(self) -> bool:
+        """Whether :meth:`prepare` has nothing left to do."""
+        return True
+
     @abstractmethod
     def _fit(
         self, table: pl.DataFrame, schema: TableSchema, seed: int, deadline: float | None, progress: ProgressCallback

@@ -58,6 +58,11 @@ class _External(Baseline):
         """
         environment(self.named, self.requirements, self.unwanted)
 
+    @property
+    @override
+    def prepared(self) -> bool:
+        return (environment_folder(self.named, self.requirements, self.unwanted) / "ready").exists()
+
     @override
     def _fit(
         self, table: pl.DataFrame, schema: TableSchema, seed: int, deadline: float | None, progress: ProgressCallback
@@ -131,12 +136,14 @@ class ForestDiffusion(_External):
     Attributes:
         levels: Published noise levels; a budget in seconds makes fewer.
         copies: Published copies of the rows at each.
+        trees: Published trees a column at each.
     """
 
     named = "forest-diffusion"
     requirements = ("ForestDiffusion==1.0.6", "pyarrow")
     levels: int = 50
     copies: int = 100
+    trees: int = 100
 
     @override
     def _leave(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -147,7 +154,8 @@ class ForestDiffusion(_External):
     def _about(self) -> dict[str, Any]:
         kinds = [self.complete.schema[name].kind for name in self.complete.medians]
         whole = [place for place, kind in enumerate(kinds) if kind is Kind.INTEGER]
-        return {"sizes": self.complete.sizes, "whole": whole, "levels": self.levels, "copies": self.copies}
+        effort = {"levels": self.levels, "copies": self.copies, "trees": self.trees}
+        return {"sizes": self.complete.sizes, "whole": whole, **effort}
 
     @override
     def _enter(self, numbers: Floats, codes: Integers) -> pl.DataFrame:

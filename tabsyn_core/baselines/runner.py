@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_ENOUGH_LEVELS, _ENOUGH_COPIES = 10, 20
+_ENOUGH_LEVELS, _ENOUGH_COPIES, _ENOUGH_TREES = 10, 20, 10
 _TIMED = (1, 4)  # copies
 _RESERVED = 0.9
 
@@ -31,14 +32,24 @@ class TabularARGN:
 
     def fit(self, table: pd.DataFrame, request: dict[str, Any]) -> dict[str, float]:
         """Train until it stops early, as published, or the seconds are over."""
-        engine = importlib.import_module("mostlyai.engine")
+        start, seconds = time.monotonic(), request["seconds"]
+        self.engine = importlib.import_module("mostlyai.engine")
         kinds = {True: "TABULAR_CATEGORICAL", False: "TABULAR_NUMERIC_AUTO"}
-        seconds = request["seconds"]
-        self.engine = engine
-        self.model = engine.TabularARGN(
+
+        class Limited(self.engine.TabularARGN):  # type: ignore[misc, name-defined]
+            """Reads its limit, in minutes, when the table is encoded and training begins: the budget is of both."""
+
+            @property
+            def max_training_time(self) -> float | None:
+                return None if seconds is None else max(start + seconds - time.monotonic(), 1.0) / 60
+
+            @max_training_time.setter
+            def max_training_time(self, _: float | None) -> None:
+                pass
+
+        self.model = Limited(
             value_protection=False,
             tgt_encoding_types={name: kinds[name in request["categorical"]] for name in table.columns},
-            max_training_time=None if seconds is None else seconds / 60,
             random_state=request["seed"],
             device=request["device"],
         )
@@ -60,7 +71,8 @@ class ForestDiffusion:
     in the package, whose own dummies take column 1 for a part of column 11. The package cannot be stopped: a budget in
     seconds is met by fewer copies of the rows, down to 20, then fewer noise levels, down to 10, then fewer of both, as
     told by the time of a level with one copy and with four. (On 600 rows of three columns, 10 levels and 20 copies lose
-    little of a correlation, 10 levels and one copy most of it.)
+    little of a correlation, 10 levels and one copy most of it.) A wide table, where one tree a column is all that some
+    seconds are enough for, gets one copy, down to two levels, and as many trees as are left.
     """
 
     def fit(self, table: pd.DataFrame, request: dict[str, Any]) -> dict[str, float]:
@@ -69,18 +81,30 @@ class ForestDiffusion:
         codes = table.to_numpy()[:, self.width :].astype(np.int64)
         dummies = [np.eye(size)[column][:, 1:] for size, column in zip(self.sizes, codes.T, strict=True)]
         rows = np.hstack([table.to_numpy(dtype=np.float64)[:, : self.width], *dummies])
-        levels, copies = request["levels"], request["copies"]
+        effort = {what: request[what] for what in ("levels", "copies", "trees")}
         if request["seconds"] is not None:
-            once, several = [self._timed(rows, request, number) for number in _TIMED]
-            a_copy = max((several - once) / (_TIMED[1] - _TIMED[0]), 1e-9)
-            fixed = max(once - a_copy, 0.0)
-            left = _RESERVED * (request["seconds"] - (time.monotonic() - start))
-            levels = int(np.clip(left / (fixed + _ENOUGH_COPIES * a_copy), min(_ENOUGH_LEVELS, levels), levels))
-            copies = int(np.clip((left / levels - fixed) / a_copy, 1, copies))
-            levels = int(np.clip(left / (fixed + copies * a_copy), 2, levels))
-        self.model = self._model(rows, request, levels, copies)
-        published = {f"published {what}": request[what] for what in ("levels", "copies")}
-        return {"levels": levels, "copies": copies, **published}
+            effort = self._affordable(rows, request, start + _RESERVED * request["seconds"])
+        self.model = self._model(rows, request, **effort)
+        return effort | {f"published {what}": request[what] for what in effort}
+
+    def _affordable(self, rows: np.ndarray, request: dict[str, Any], deadline: float) -> dict[str, int]:
+        """Levels, copies and trees that can be trained before a deadline."""
+        levels, copies, trees = request["levels"], request["copies"], request["trees"]
+        self._timed(rows[:2], request, 1, 1)  # imports do not count
+        a_tree = self._timed(rows, request, 1, 1)
+        left = deadline - time.monotonic()
+        if a_tree * trees * _ENOUGH_LEVELS > left:
+            rounds = left / a_tree
+            levels = int(np.clip(rounds / _ENOUGH_TREES, min(2, levels), min(_ENOUGH_LEVELS, levels)))
+            return {"levels": levels, "copies": 1, "trees": int(np.clip(rounds / levels, 1, trees))}
+        once, several = [self._timed(rows, request, number, trees) for number in _TIMED]
+        a_copy = max((several - once) / (_TIMED[1] - _TIMED[0]), 1e-9)
+        fixed = max(once - a_copy, 0.0)
+        left = deadline - time.monotonic()
+        levels = int(np.clip(left / (fixed + _ENOUGH_COPIES * a_copy), min(_ENOUGH_LEVELS, levels), levels))
+        copies = int(np.clip((left / levels - fixed) / a_copy, 1, copies))
+        levels = int(np.clip(left / (fixed + copies * a_copy), min(2, levels), levels))
+        return {"levels": levels, "copies": copies, "trees": trees}
 
     def sample(self, n: int, seed: int) -> pd.DataFrame:
         """Draw rows."""
@@ -91,18 +115,19 @@ class ForestDiffusion:
         codes = [np.hstack([np.full((n, 1), 0.5), part]).argmax(1) for part in parts]
         return pd.DataFrame(np.column_stack([drawn[:, : self.width], *codes])).rename(columns=str)
 
-    def _timed(self, rows: np.ndarray, request: dict[str, Any], copies: int) -> float:
-        self._model(rows[:2], request, 1, 1)  # imports do not count
+    def _timed(self, rows: np.ndarray, request: dict[str, Any], copies: int, trees: int) -> float:
+        """Seconds of one level."""
         start = time.monotonic()
-        self._model(rows, request, 1, copies)
+        self._model(rows, request, levels=1, copies=copies, trees=trees)
         return time.monotonic() - start
 
-    def _model(self, rows: np.ndarray, request: dict[str, Any], levels: int, copies: int) -> Any:
+    def _model(self, rows: np.ndarray, request: dict[str, Any], levels: int, copies: int, trees: int) -> Any:
         model = importlib.import_module("ForestDiffusion").ForestDiffusionModel
         return model(
             rows,
             n_t=levels,
             duplicate_K=copies,
+            n_estimators=trees,
             int_indexes=request["whole"],
             n_jobs=1,
             nthread=request["threads"],
@@ -110,8 +135,21 @@ class ForestDiffusion:
         )
 
 
+def _end_with_parent() -> None:
+    """A fit takes hours: it must not outlive the process that asked for it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Answer requests until stdin ends. Libraries print what they like; it goes to stderr."""
+    _end_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     baseline = TabularARGN() if sys.argv[1] == "tabular-argn" else ForestDiffusion()

@@ -6,7 +6,7 @@ bond, hydrogen among them, the kind of its neighbour. Rigid molecules, which hav
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from rdkit import Chem
 
 _ORDERS = {Chem.BondType.SINGLE: 2, Chem.BondType.AROMATIC: 3, Chem.BondType.DOUBLE: 4, Chem.BondType.TRIPLE: 6}
 _END_OF_SINGLE_BOND = "end of "
+
+Place = tuple[int, str, int]
+"""An atom's index (of a hydrogen, its neighbour's), what kind of place it is in, and its atomic number."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,23 @@ class Elements:
         """Count those of molecules."""
         counts: dict[str, Counter[int]] = {}
         for text in smiles:
-            for _, place, number in _places(Chem.MolFromSmiles(text)):
+            for _, place, number in places(Chem.MolFromSmiles(text)):
                 counts.setdefault(place, Counter())[number] += 1
         return cls(counts)
 
-    def changed(self, molecule: Any, rng: np.random.Generator) -> str | None:
-        """The molecule with one atom exchanged, as SMILES; None if the draw leaves it as it is or is no molecule."""
-        places = _places(molecule)
-        if not places:
-            return None
-        atom, place, number = places[rng.integers(len(places))]
+    def changed(self, molecule: Any, among: Sequence[Place], rng: np.random.Generator) -> str | None:
+        """The molecule with one atom exchanged, as SMILES; None if the draw leaves it as it is or is no molecule.
+
+        Args:
+            molecule: With at least one atom that may be exchanged.
+            among: Its :func:`places`.
+            rng: Draws the place, then the element.
+        """
+        atom, place, number = among[int(rng.integers(len(among)))]
         found = self.counts.get(place, {})
-        heap = np.cumsum([*found.values()])
         if not found:
             return None
+        heap = np.cumsum([*found.values()])
         new = [*found][int(np.searchsorted(heap, rng.random() * heap[-1], side="right"))]
         return None if new == number else _exchanged(molecule, atom, number, new)
 
@@ -59,8 +65,8 @@ class Elements:
         return cls({place: {int(number): n for number, n in found.items()} for place, found in content.items()})
 
 
-def _places(molecule: Any) -> list[tuple[int, str, int]]:
-    """Each atom that may be exchanged: its index (a hydrogen's is its neighbour's), its place, its atomic number."""
+def places(molecule: Any) -> list[Place]:
+    """The atoms that may be exchanged, hydrogens among them; those with charges, radicals and isotopes stay."""
     found = []
     for atom in molecule.GetAtoms():
         if atom.GetFormalCharge() or atom.GetNumRadicalElectrons() or atom.GetIsotope():

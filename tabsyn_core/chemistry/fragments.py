@@ -49,25 +49,25 @@ class Swap:
     Attributes:
         kind: The kinds of atoms on both sides of every cut bond.
         traits: Of the piece, shape (5,); see :data:`TRAITS`.
-        inside: The piece, and its atom at the first cut.
-        outside: For each cut, the part of the rest it hangs on, and that part's atom at it.
+        inside: The piece, and its ``*`` of the first cut.
+        outside: For each cut, the part of the rest it leads to: that part, its ``*``, and the atom that it is bound to.
     """
 
     kind: str
     traits: tuple[int, ...]
     inside: tuple[Any, int]
-    outside: tuple[tuple[Any, int], ...]
+    outside: tuple[tuple[Any, int, int], ...]
 
     @property
     def piece(self) -> str:
         """The piece as SMILES that begins with the ``*`` of the first cut."""
-        return _from_cut(*self.inside)
+        return _text(*self.inside)
 
     def filled(self, piece: str) -> str:
         """The molecule with another piece of the same kind, as SMILES; RDKit may still refuse it."""
-        (part, atom), *second = self.outside
-        joined = _joined(Chem.MolToSmiles(part, rootedAtAtom=atom), piece)
-        return _joined(joined, _renumbered(_from_cut(*second[0]))) if second else joined
+        (part, _, atom), *second = self.outside
+        joined = _joined(_text(part, atom), piece)
+        return _joined(joined, _renumbered(_text(*second[0][:2]))) if second else joined
 
 
 def cut_bonds(molecule: Any) -> list[int]:
@@ -82,30 +82,41 @@ def cut_bonds(molecule: Any) -> list[int]:
 
 def swaps(molecule: Any, bonds: Sequence[int]) -> list[Swap]:
     """Both pieces that one bond holds, or the one between two bonds."""
+    atoms = molecule.GetNumAtoms()
+    # The two ends of bond k are marked with isotope k: a centre between two cuts must tell one from the other.
+    cut = Chem.FragmentOnBonds(molecule, [*bonds], dummyLabels=[(number, number) for number in range(len(bonds))])
     places: list[tuple[int, ...]] = []
-    cut = Chem.FragmentOnBonds(molecule, [*bonds], dummyLabels=[(0, 0)] * len(bonds))
     parts = Chem.GetMolFrags(cut, asMols=True, sanitizeFrags=False, fragsMolAtomMapping=places)
-    if len(parts) != len(bonds) + 1:  # an atom that stands for any atom looks like a cut
+    if len(parts) != len(bonds) + 1:  # a salt: no piece of it would keep the others
         return []
-    home = {atom: part for part, atoms in enumerate(places) for atom in atoms}
+    home = {atom: (number, place) for number, part in enumerate(places) for place, atom in enumerate(part)}
     ends = [(bond.GetBeginAtom(), bond.GetEndAtom()) for bond in map(molecule.GetBondWithIdx, bonds)]
     found = []
     for number, part in enumerate(parts):
-        cuts = [pair if home[pair[1].GetIdx()] == number else pair[::-1] for pair in ends]
-        if any(home[inside.GetIdx()] != number for _, inside in cuts):
+        inwards = [pair if home[pair[1].GetIdx()][0] == number else pair[::-1] for pair in ends]
+        if any(home[inside.GetIdx()][0] != number for _, inside in inwards):
             continue
-        cuts = sorted(cuts, key=_kind)
-        outside = [(parts[home[atom.GetIdx()]], places[home[atom.GetIdx()]].index(atom.GetIdx())) for atom, _ in cuts]
-        first = places[number].index(cuts[0][1].GetIdx())
-        atoms = [molecule.GetAtomWithIdx(atom) for atom in places[number] if atom < molecule.GetNumAtoms()]
-        found.append(Swap(" ".join(map(_kind, cuts)), _traits(atoms), (part, first), tuple(outside)))
+        kinds = [_kind(pair) for pair in inwards]
+        order = sorted(range(len(bonds)), key=kinds.__getitem__)
+        outside = []
+        for k in order:
+            other, place = home[inwards[k][0].GetIdx()]
+            outside.append((parts[other], _star(parts[other], places[other], atoms, k), place))
+        inside = (part, _star(part, places[number], atoms, order[0]))
+        traits = _traits([molecule.GetAtomWithIdx(atom) for atom in places[number] if atom < atoms])
+        found.append(Swap(" ".join(sorted(kinds)), traits, inside, tuple(outside)))
     return found
 
 
-def _from_cut(part: Any, atom: int) -> str:
-    """A part as SMILES from the ``*`` at an atom."""
-    cut = next(near.GetIdx() for near in part.GetAtomWithIdx(atom).GetNeighbors() if near.GetAtomicNum() == 0)
-    return str(Chem.MolToSmiles(part, rootedAtAtom=cut))
+def _star(part: Any, places: Sequence[int], atoms: int, cut: int) -> int:
+    """Where a part has the ``*`` of a cut."""
+    return next(
+        place for place, atom in enumerate(places) if atom >= atoms and part.GetAtomWithIdx(place).GetIsotope() == cut
+    )
+
+
+def _text(part: Any, root: int) -> str:
+    return str(Chem.MolToSmiles(part, rootedAtAtom=root)).replace("[1*]", "*")
 
 
 def _kind(cut: tuple[Any, Any]) -> str:
@@ -158,9 +169,9 @@ class Pieces:
         self._molecules = table["molecule"].to_numpy()
         self._weights = table["weight"].to_numpy()
         self._traits = table.select(TRAITS).to_numpy() / _SCALES
-        kinds, starts = np.unique(table["kind"].to_numpy(), return_index=True)
-        ends = [*starts[1:], table.height]
-        self._spans = {str(kind): slice(*span) for kind, *span in zip(kinds, starts, ends, strict=True)}
+        kinds, starts, counts = np.unique(table["kind"].to_numpy(), return_index=True, return_counts=True)
+        spans = zip(kinds, starts, starts + counts, strict=True)
+        self._spans = {str(kind): slice(start, end) for kind, start, end in spans}
 
     @classmethod
     def of(cls, smiles: Sequence[str], share: float, rng: np.random.Generator) -> "Pieces":

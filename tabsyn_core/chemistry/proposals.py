@@ -6,23 +6,25 @@ as a population (a Markov chain that leaves their distribution of parts unchange
 parts occur together, and that is what :mod:`tabsyn_core.molecules` chooses for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from rdkit import Chem
 
-from tabsyn_core.chemistry.elements import Elements
+from tabsyn_core.chemistry.elements import Elements, Place, places
 from tabsyn_core.chemistry.fragments import Pieces, cut_bonds, swaps
 
 SHARE = 0.6
 """The largest share of a molecule's heavy atoms that one step exchanges: with all of it, the walk would start anew."""
 
 _HANGING, _BETWEEN = 0.4, 0.4
-"""Probabilities of exchanging a piece on one bond and one between two; otherwise an atom is exchanged."""
+"""Probabilities of exchanging a piece on one bond and one between two, where there are bonds; otherwise an atom is
+exchanged."""
 
-_TRIES = 12
+_TRIES = 30
 """Times a step is tried before the walk ends where it is."""
 
 
@@ -71,23 +73,23 @@ class Proposer:
 
     def _step(self, current: Proposal, rng: np.random.Generator) -> Proposal | None:
         molecule = Chem.MolFromSmiles(current.smiles)
-        bonds = cut_bonds(molecule)
+        bonds, among = cut_bonds(molecule), cache(partial(places, molecule))
         for _ in range(_TRIES):
-            drawn = self._drawn(molecule, bonds, rng)
+            drawn = self._drawn(molecule, bonds, among, rng)
             if drawn is not None and Chem.MolFromSmiles(drawn[0]) is not None:
                 smiles, parent = drawn
                 return Proposal(smiles, tuple(dict.fromkeys([*current.parents, *parent])))
         return None
 
-    def _drawn(self, molecule: Any, bonds: Sequence[int], rng: np.random.Generator) -> tuple[str, list[int]] | None:
+    def _drawn(
+        self, molecule: Any, bonds: Sequence[int], among: Callable[[], list[Place]], rng: np.random.Generator
+    ) -> tuple[str, list[int]] | None:
         """One exchange: the molecule, and whom the new piece is from."""
         chance = rng.random()
-        cuts = 1 if chance < _HANGING else 2 if chance < _HANGING + _BETWEEN else 0
+        cuts = min(1 if chance < _HANGING else 2 if chance < _HANGING + _BETWEEN else 0, len(bonds))
         if cuts == 0:
-            changed = self.elements.changed(molecule, rng)
+            changed = self.elements.changed(molecule, among(), rng) if among() else None
             return None if changed is None else (changed, [])
-        if len(bonds) < cuts:
-            return None
         found = swaps(molecule, [int(bond) for bond in rng.choice(bonds, cuts, replace=False)])
         if not found:
             return None

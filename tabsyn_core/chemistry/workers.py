@@ -46,14 +46,14 @@ def map_molecules(
     """
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     results: list[Result] = []
-    with _mapper(workers or _usable_cores(), len(items)) as mapper:
+    with _mapper(workers or usable_cores(), len(items)) as mapper:
         for done in mapper(partial(_apply, function), chunks):
             results.extend(done)
             progress(Progress(done=len(results), total=len(items), unit="molecules", phase=phase))
     return results
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """The cores this process may use: a container or a batch system often gives it fewer than there are."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))

@@ -21,7 +21,7 @@ from tabsyn_core.chemistry.filters import Oddity, Usual
 from tabsyn_core.chemistry.proposals import Proposal, Proposer
 from tabsyn_core.chemistry.similarity import Neighbours
 from tabsyn_core.chemistry.standardize import Molecule, Standardization, standardize
-from tabsyn_core.chemistry.workers import _usable_cores as usable_cores
+from tabsyn_core.chemistry.workers import usable_cores
 from tabsyn_core.errors import TabsynError
 
 ABOUT: dict[str, Any] = {
@@ -137,7 +137,10 @@ def crew(workshop: Workshop, workers: int) -> Iterator[Make]:
         try:
             yield lambda work: pool.map(_make, work)
         except BrokenProcessPool as error:
-            raise TabsynError("a worker process died, most likely for want of memory; use fewer workers.") from error
+            raise TabsynError(
+                "a worker process died: for want of memory (set realize.workers lower), or because the script that"
+                ' calls this lacks `if __name__ == "__main__":` (or set realize.workers to 1).'
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 from tabsyn_core.chemistry.scaffolds import scaffold_groups
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation.learners import (
@@ -22,7 +21,7 @@ from tabsyn_core.evaluation.learners import (
     trainings,
 )
 from tabsyn_core.evaluation.resampling import score_names, scores
-from tabsyn_core.evaluation.tables import Codes, Table, align
+from tabsyn_core.evaluation.tables import NOT_JUDGED, Codes, Table, align
 from tabsyn_core.evaluation.threads import one_thread
 from tabsyn_core.progress import Progress, ProgressCallback, silent
 
@@ -82,7 +81,7 @@ def cross_validated(
         TabsynError: There are fewer rows or scaffolds than folds, a target is no column, SMILES are lacking or cannot
             be read, or what ``refit`` returns does not match the real rows (see :func:`~.tables.align`).
     """
-    real = real.drop(IDENTIFIERS, strict=False)
+    real = real.drop(NOT_JUDGED, strict=False)
     _check(real, targets, repeats, folds)
     whole = align({"real": real}, seed)["real"]
     kinds = {target: has_classes(whole, target) for target in targets}
@@ -98,14 +97,14 @@ def cross_validated(
         for fold in range(folds):
             train, test = real.filter(parts != fold), real.filter(parts == fold)
             fake = refit(train, int(np.random.default_rng([seed, 65, repeat, fold]).integers(2**31)))
-            fake = fake.drop(IDENTIFIERS, strict=False)
+            fake = fake.drop(NOT_JUDGED, strict=False)
             tables = align({"training": train, "held-out": test, "synthetic": fake}, seed)
             for target in targets:
                 found += (
                     (splits, repeat, fold, target, *score)
                     for score in _refitted(tables, target, targets, seed, classes=kinds[target])
                 )
-            progress(Progress(repeat * folds + fold + 1, repeats * folds, "folds"))
+            progress(Progress(repeat * folds + fold + 1, repeats * folds, "folds", phase=f"refit, {splits} folds"))
     return _frame(found)
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation.coverage import coverage
-from tabsyn_core.evaluation.detection import c2st
+from tabsyn_core.evaluation.detection import c2st, columns_alone
 from tabsyn_core.evaluation.fidelity import shape_errors, trend_errors
 from tabsyn_core.evaluation.figure import Figure, over_draws
 from tabsyn_core.evaluation.identities import broken_rules, violated_share
-from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share, mia_auc, mia_floor
-from tabsyn_core.evaluation.tables import Floats, Table, align
+from tabsyn_core.evaluation.membership import membership, membership_floor
+from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share
+from tabsyn_core.evaluation.tables import NOT_JUDGED, Floats, Table, align
 from tabsyn_core.evaluation.threads import one_thread
 from tabsyn_core.evaluation.utility import Utility, utility
 from tabsyn_core.progress import Progress, ProgressCallback, silent
@@ -67,6 +67,8 @@ class Evaluation:
         floor: Of the held-out rows in their place.
         factorised: Two-sample tests of rows whose columns are drawn from the training columns one by one: what a model
             gets that knows every column and no dependence. A model must beat it.
+        alone: The two-sample test by boosted stumps, which see no dependence: what single columns give away.
+        membership: Of the synthetic rows, and the floor; see :func:`~.membership.membership`.
         shape_all_rows: The mean shape error of all synthetic rows at once, as SDMetrics would print it.
         trend_all_rows: The same for trend.
         utility: One entry a target.
@@ -81,6 +83,8 @@ class Evaluation:
     figures: Figures
     floor: Figures
     factorised: dict[str, Figure]
+    alone: Figure
+    membership: tuple[dict[str, Figure], dict[str, Figure]]
     shape_all_rows: Figure
     trend_all_rows: Figure
     utility: tuple[Utility, ...]
@@ -91,7 +95,10 @@ class Evaluation:
     rows: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """The layout of ``metrics.json``: figures, ``floor`` of the same structure, ``factorised``, ``rows``."""
+        """The layout of ``metrics.json``: figures, ``floor`` of the same structure, and what stands beside both.
+
+        Beside them stand ``factorised``, ``columns_alone`` and ``rows``.
+        """
         return _without_spreads(self._with_spreads())
 
     def _with_spreads(self) -> dict[str, Any]:
@@ -105,6 +112,7 @@ class Evaluation:
         return content | {
             "floor": floor,
             "factorised": {"c2st": self.factorised["lightgbm"].to_json("lightgbm")},
+            "columns_alone": {"c2st": self.alone.to_json("lightgbm")},
             "rows": rows,
         }
 
@@ -128,7 +136,8 @@ def evaluate(
     """Judge synthetic rows against the real rows they were learnt from and real rows that were held out.
 
     Works for any table of numbers and categories; rules of chemistry are asked where their columns are present. A
-    figure that cannot be computed (too few rows, a constant target) is ``None`` with the reason.
+    figure that cannot be computed (too few rows, a constant target) is ``None`` with the reason. The columns
+    :data:`~.tables.NOT_JUDGED` are left out.
 
     Args:
         train: Real rows the generator saw.
@@ -143,11 +152,11 @@ def evaluate(
         TabsynError: The tables do not match (see :func:`~.tables.align`), or a target is not among the columns.
     """
     real = {"training": train, "held-out": holdout, "synthetic": synthetic}
-    given = {name: table.drop(IDENTIFIERS, strict=False) for name, table in real.items()}
+    given = {name: table.drop(NOT_JUDGED, strict=False) for name, table in real.items()}
     _check_targets(targets, given["training"].columns)
     tables = align(given, seed)
     seen, unseen, fake = tables.values()
-    step = _Steps(progress, 8 + len(targets))
+    step = _Steps(progress, 9 + len(targets))
     rows = min(len(unseen), len(fake))
     shapes = [_at_size(shape_errors, seen, table, rows, seed) for table in (fake, unseen)]
     step()
@@ -158,11 +167,13 @@ def evaluate(
     for table in (fake, unseen, factorised):
         detections.append(c2st(seen, table, folds, seed))
         step()
+    alone = columns_alone(seen, fake, folds, seed)
+    step()
     shares = [dcr_share(seen, unseen, fake, seed), dcr_floor(seen, unseen, seed)]
     step()
     covered = [coverage(seen, unseen, table, rows, seed) for table in (fake, unseen)]
     step()
-    attacks = [mia_auc(seen, unseen, fake, seed), mia_floor(seen, unseen, seed)]
+    attacks = [membership(seen, unseen, fake, seed), membership_floor(seen, unseen, seed)]
     step()
     judged = []
     for target in targets:
@@ -172,13 +183,22 @@ def evaluate(
     figures, floor = (
         Figures(_mean_error(shape, "column"), _mean_error(trend, "pair of columns"), detection[0], *rest)
         for shape, trend, detection, *rest in zip(
-            shapes, trends, detections[:2], broken, shares, covered, attacks, strict=True
+            shapes,
+            trends,
+            detections[:2],
+            broken,
+            shares,
+            covered,
+            (each["distance_auc"] for each in attacks),
+            strict=True,
         )
     )
     return Evaluation(
         figures=figures,
         floor=floor,
         factorised=detections[2][0],
+        alone=alone,
+        membership=(attacks[0], attacks[1]),
         shape_all_rows=_mean_error(shape_errors(seen, fake)[None], "column"),
         trend_all_rows=_mean_error(trend_errors(seen, fake)[None], "pair of columns"),
         utility=tuple(judged),

@@ -1,7 +1,7 @@
 """Tables in, report out: judge any synthetic table, also one that lies in a Parquet or CSV file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ import polars as pl
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation.cross_validation import Refit, Splits, cross_validated
 from tabsyn_core.evaluation.evaluation import Evaluation, evaluate
+from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.molecules import MoleculeMeasures, molecule_measures
 from tabsyn_core.evaluation.page import Report, write_page
 from tabsyn_core.evaluation.report import full_report
+from tabsyn_core.evaluation.tables import subsample
 from tabsyn_core.files import read_parquet, write_json
 from tabsyn_core.progress import ProgressCallback, silent
 from tabsyn_core.thresholds import Thresholds
@@ -24,20 +27,33 @@ class Judgement:
     Attributes:
         evaluation: The main figures.
         report: Everything, as the page shows it.
+        molecules: What was found of the synthetic molecules, where all three tables have SMILES.
     """
 
     evaluation: Evaluation
     report: Report
+    molecules: MoleculeMeasures | None = None
 
     def metrics(self) -> dict[str, Any]:
-        """The main figures, the risk of each attack (``attacks``) and the lights, the layout of ``metrics.json``."""
+        """The main figures, the risk of each attack (``attacks``) and the lights, the layout of ``metrics.json``.
+
+        Where there are molecules, ``molecules`` has their figures, and ``floor.molecules`` the floor of each.
+        """
         attacks = self.report.privacy.attacks if self.report.privacy else ()
-        return self.evaluation.to_json() | {
+        content = self.evaluation.to_json()
+        if self.molecules is not None:
+            content["molecules"] = _values(self.molecules.figures)
+            content["floor"]["molecules"] = _values(self.molecules.floor)
+        return content | {
             "attacks": {
                 each.name.replace(" ", "_"): None if each.risk is None else round(each.risk, 4) for each in attacks
             },
             "lights": {line.dimension: line.light for line in self.report.verdict},
         }
+
+
+def _values(figures: Mapping[str, Figure]) -> dict[str, float | None]:
+    return {name: None if each.value is None else round(each.value, 4) for name, each in figures.items()}
 
 
 def judge(
@@ -53,30 +69,52 @@ def judge(
     thorough: bool = True,
     seed: int = 0,
     folds: int = 5,
+    workers: int = 1,
     progress: ProgressCallback = silent,
 ) -> Judgement:
     """Judge synthetic rows by every measure; arguments and errors as for :func:`evaluate`.
 
-    A column ``smiles`` of the training rows, if there is one, is not judged: it draws the strangest rows' neighbours.
+    A column ``smiles`` is not judged as a column. That of the training rows draws the strangest rows' neighbours; where
+    all three tables have one, the synthetic molecules are judged (:mod:`~.molecules`), by so many ``workers`` (0 is one
+    a core), on whose number nothing depends.
     ``refit`` fits the generator to some rows with a seed and returns its rows: it is then fitted inside every fold of a
     repeated cross-validation of all real rows, at random and, with SMILES, by scaffold, and the paired tests rest on
     those folds too.
     """
     evaluation = evaluate(train, holdout, synthetic, targets=targets, seed=seed, folds=folds, progress=progress)
     refitted = _refitted(pl.concat([train, holdout], how="diagonal"), refit, targets, seed, progress)
+    tables = {"training": train, "held-out": holdout, "synthetic": synthetic}
+    molecules, why = _molecules(tables, seed, workers, progress)
     report = full_report(
         evaluation,
         title=title,
         targets=targets,
         thresholds=thresholds,
         smiles=train["smiles"] if "smiles" in train.columns else None,
+        molecules=molecules,
         families=families,
         refitted=refitted,
         thorough=thorough,
         seed=seed,
         progress=progress,
     )
-    return Judgement(evaluation, report)
+    return Judgement(evaluation, replace(report, absent={**report.absent, **why}), molecules)
+
+
+def _molecules(
+    tables: Mapping[str, pl.DataFrame], seed: int, workers: int, progress: ProgressCallback
+) -> tuple[MoleculeMeasures | None, dict[str, str]]:
+    """What is measured of the synthetic molecules; or why they are not judged, if they are there."""
+    if "smiles" not in tables["synthetic"].columns:
+        return None, {}
+    lacking = [name for name, table in tables.items() if "smiles" not in table.columns]
+    if lacking:
+        said = f"The molecules of the synthetic rows were not judged: the {lacking[0]} table has no column 'smiles'."
+        return None, {"molecules": said}
+    # The rows that the tables are drawn down to.
+    drawn = (subsample(table.select("smiles"), seed) for table in tables.values())
+    train, holdout, synthetic = (table["smiles"].cast(pl.String).to_list() for table in drawn)
+    return molecule_measures(train, holdout, synthetic, seed=seed, workers=workers, progress=progress), {}
 
 
 def _refitted(
@@ -103,6 +141,7 @@ def evaluate_files(
     refit: Refit | None = None,
     seed: int = 0,
     folds: int = 5,
+    workers: int = 1,
     progress: ProgressCallback = silent,
 ) -> dict[str, Judgement]:
     """Judge files and write ``out/report.html`` (one self-contained page) and ``out/report.json``.
@@ -120,6 +159,7 @@ def evaluate_files(
         refit: As for :func:`judge`.
         seed: Decides draws, folds and bootstrap samples.
         folds: Of the two-sample tests.
+        workers: Processes that read molecules; 0 is one a core.
         progress: Told after each measure, for each file.
 
     Returns:
@@ -144,6 +184,7 @@ def evaluate_files(
             refit=refit,
             seed=seed,
             folds=folds,
+            workers=workers,
             progress=progress,
         )
         for name, path in _named(synthetic).items()

@@ -56,7 +56,7 @@ class Task:
     def of(cls, table: Table, target: str, targets: Sequence[str]) -> "Task":
         """Predict ``target`` from all columns but ``targets``, which would answer for one another."""
         labels = table.features[:, table.feature_names.index(target)]
-        kept = [j for j, name in enumerate(table.feature_names) if name not in {target, *targets}]
+        kept = [table.feature_names.index(name) for name in predictors(table, target, targets)]
         categorical = sum(j >= len(table.numeric) for j in kept)
         known = ~np.isnan(labels)
         return cls(table.features[known][:, kept], categorical, labels[known])
@@ -80,6 +80,11 @@ class Task:
             self.categorical,
             np.concatenate([self.labels, other.labels]),
         )
+
+
+def predictors(table: Table, target: str, targets: Sequence[str]) -> list[str]:
+    """The columns of :attr:`Task.features`, in their order."""
+    return [name for name in table.feature_names if name not in {target, *targets}]
 
 
 def trainings(real: Task, fake: Task) -> dict[str, Task]:

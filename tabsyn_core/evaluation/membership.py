@@ -72,16 +72,6 @@ def membership_floor(train: Table, holdout: Table, seed: int) -> dict[str, Figur
     return _figures(np.concatenate(distance), np.array(density), min(len(seen), len(unseen) - half))
 
 
-def mia_auc(train: Table, holdout: Table, other: Table, seed: int) -> Figure:
-    """``distance_auc`` of :func:`membership`: 0.5 is clean."""
-    return membership(train, holdout, other, seed)["distance_auc"]
-
-
-def mia_floor(train: Table, holdout: Table, seed: int) -> Figure:
-    """``distance_auc`` of :func:`membership_floor`."""
-    return membership_floor(train, holdout, seed)["distance_auc"]
-
-
 def _by_distance(members: Floats, others: Floats, rng: np.random.Generator, draws: int) -> Floats:
     """AUC and TPR on equal numbers of both, at most 2,000, a draw; shape (draws, 2)."""
     rows = min(len(members), len(others), JUDGED)

@@ -9,6 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure as Canvas
 
 from tabsyn_core.evaluation.page.content import Density, Projection, Report
+from tabsyn_core.evaluation.tables import Floats
 from tabsyn_core.evaluation.threads import one_thread
 from tabsyn_core.files import atomic_path
 
@@ -89,8 +90,15 @@ def _draw_dots(report: Report) -> Canvas:
     return canvas
 
 
+def _within(values: Floats) -> Floats:
+    """Far values at the edge, as the page draws them: they would press all others into a corner."""
+    low, high = np.quantile(values, [0.05, 0.95]) if values.size else (0.0, 0.0)
+    margin = 0.75 * (high - low)
+    return np.clip(values, low - margin, high + margin)
+
+
 def _draw_projection(axes: Any, projection: Projection) -> None:
-    x, y = (np.array(values, dtype=np.float64) for values in (projection.x, projection.y))
+    x, y = (_within(np.array(values, dtype=np.float64)) for values in (projection.x, projection.y))
     source = np.array(projection.source)
     for name, colour in (("real", REAL), ("synthetic", SYNTHETIC)):
         of_it = source == name

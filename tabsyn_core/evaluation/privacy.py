@@ -13,7 +13,6 @@ from sklearn.metrics import pairwise_distances_argmin_min, pairwise_distances_ch
 from sklearn.neighbors import NearestNeighbors
 
 from tabsyn_core.evaluation.figure import Figure
-from tabsyn_core.evaluation.membership import mia_auc, mia_floor
 from tabsyn_core.evaluation.neighbours import DRAWS, JUDGED, MIN_HOLDOUT, nearest, points, too_few
 from tabsyn_core.evaluation.tables import Floats, Table
 from tabsyn_core.evaluation.threads import one_thread
@@ -28,8 +27,6 @@ __all__ = [
     "copies",
     "dcr_floor",
     "dcr_share",
-    "mia_auc",
-    "mia_floor",
     "nndr",
     "nndr_floor",
     "points",

@@ -6,11 +6,13 @@ from importlib.metadata import version
 import polars as pl
 
 from tabsyn_core.evaluation.evaluation import Evaluation
+from tabsyn_core.evaluation.molecules import MoleculeMeasures
 from tabsyn_core.evaluation.page.content import Report, Rows
 from tabsyn_core.evaluation.sections import (
     PrivacyFigures,
     chemistry_section,
     columns_section,
+    molecules_section,
     pairs_section,
     utility_section,
     whole_section,
@@ -36,6 +38,7 @@ def full_report(
     targets: Sequence[str] = (),
     thresholds: Thresholds | None = None,
     smiles: pl.Series | None = None,
+    molecules: MoleculeMeasures | None = None,
     families: Mapping[str, str] | None = None,
     refitted: pl.DataFrame | None = None,
     thorough: bool = True,
@@ -50,6 +53,7 @@ def full_report(
         targets: Columns whose prediction is judged.
         thresholds: Of the lights.
         smiles: Of the training rows as given, to show real molecules beside the strangest rows.
+        molecules: What was measured of the synthetic molecules, where the rows have SMILES.
         families: For each column the distribution fitted to it, in words.
         refitted: Folds of :func:`~.cross_validation.cross_validated`, with the generator fitted inside each.
         thorough: Whether to include what takes longest: projections, models trained on folds, and attacks.
@@ -73,7 +77,7 @@ def full_report(
     step()
     guarded = PrivacyFigures.of(evaluation, targets, seed, thorough=thorough)
     step()
-    judged = judge_dimensions(evaluation, columns.table, guarded, thresholds)
+    judged = judge_dimensions(evaluation, columns.table, guarded, thresholds, molecules)
     known = None if smiles is None else subsample(smiles.to_frame(), seed).to_series()
     chemistry = chemistry_section(evaluation, known)
     rows = evaluation.rows
@@ -83,7 +87,7 @@ def full_report(
         seed=seed,
         targets=tuple(targets),
         versions={name: version(name) for name in _PACKAGES},
-        verdict=tuple(line_of(dimension, figures) for dimension, figures in judged.items()),
+        verdict=tuple(line_of(dimension, figures, evaluation) for dimension, figures in judged.items()),
         fixes=fixes_of(evaluation, judged, columns.table),
         columns=columns.table,
         densities=columns.densities,
@@ -94,6 +98,7 @@ def full_report(
         utility=learnt,
         privacy=guarded.section(evaluation),
         chemistry=chemistry,
+        molecules=None if molecules is None else molecules_section(molecules, train, fake, targets),
         absent=absent | _absent(evaluation, targets, thorough=thorough),
     )
 

@@ -8,7 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tabsyn_core.chemistry.descriptors import IDENTIFIERS
 from tabsyn_core.errors import TabsynError
+
+NOT_JUDGED = (*IDENTIFIERS, "acceptance_weight")
+"""Columns that name a row's molecule or say how it was chosen; what is judged are the others."""
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

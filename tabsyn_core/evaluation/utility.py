@@ -19,6 +19,7 @@ from tabsyn_core.evaluation.learners import (
     has_classes,
     learn,
     model_names,
+    predictors,
     trainings,
     trees,
 )
@@ -37,6 +38,7 @@ _IMPORTANCE_ROWS = 2_000
 _IMPORTANCE_ROUNDS = 50
 _IMPORTANCE_DRAWS = 3
 _TOP = 10
+_AGREEMENT = ("spearman", "top_10_overlap", "spearman_floor", "top_10_overlap_floor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,43 +136,65 @@ def utility_scores(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Whether trees of real and of synthetic rows find the same columns important.
+
+    Attributes:
+        figures: ``spearman``, the rank correlation of importances over all columns, and ``top_10_overlap``, the share
+            of the ten most important columns (of a third of the columns, where there are fewer than 30) that are so in
+            both; each beside ``spearman_floor`` and ``top_10_overlap_floor``. Mean and spread over draws.
+        columns: ``column``, ``real`` and ``synthetic``: each column's share of the loss taken away, the mean over draws
+            and over the real halves, most important to the trees of real rows first; empty where nothing was ranked.
+    """
+
+    figures: dict[str, Figure]
+    columns: pl.DataFrame
+
+    @classmethod
+    def none(cls, why: str) -> "Agreement":
+        """Nothing was ranked, and why."""
+        schema = {"column": pl.String, "real": pl.Float64, "synthetic": pl.Float64}
+        return cls(dict.fromkeys(_AGREEMENT, Figure.none(why)), pl.DataFrame(schema=schema))
+
+
 @one_thread()
-def importance_agreement(
-    train: Table, fake: Table, target: str, *, targets: Sequence[str], seed: int
-) -> dict[str, Figure]:
+def importance_agreement(train: Table, fake: Table, target: str, *, targets: Sequence[str], seed: int) -> Agreement:
     """Do trees find the same columns important in synthetic rows as in real ones?
 
     The importance of a column is the loss that its splits took away (LightGBM's gain). The real rows are halved; trees
     of each half are compared with trees of as many synthetic rows and, for the floor, with each other; at most 2,000
     rows each, three times. Among columns that say the same, chance decides which one a tree takes, so even two real
     halves agree in part only.
-
-    Returns:
-        ``spearman``, the rank correlation of importances over all columns, and ``top_10_overlap``, the share of the ten
-        most important columns (of a third of the columns, where there are fewer than 30) that are so in both; each
-        beside ``spearman_floor`` and ``top_10_overlap_floor``. Mean and spread over draws.
     """
-    names = ("spearman", "top_10_overlap", "spearman_floor", "top_10_overlap_floor")
     real, other = (Task.of(table, target, targets) for table in (train, fake))
     classes = has_classes(train, target)
     rows = min(len(real) // 2, len(other), _IMPORTANCE_ROWS)
     why = _why_not_ranked(real, other, rows, classes=classes)
     if why:
-        return dict.fromkeys(names, Figure.none(why))
-    found = []
+        return Agreement.none(why)
+    found, shares = [], []
     for draw in range(_IMPORTANCE_DRAWS):
         rng = np.random.default_rng([seed, 62, draw])
         order, chosen = rng.permutation(len(real)), rng.permutation(len(other))[:rows]
         parts = (real.take(order[:rows]), real.take(order[rows : 2 * rows]), other.take(chosen))
         why = next((why for part in parts if (why := _why_no_gain(part, classes=classes))), None)
         if why:
-            return dict.fromkeys(names, Figure.none(why))
+            return Agreement.none(why)
         half, rest, invented = (gains(part, classes=classes, seed=seed, rounds=_IMPORTANCE_ROUNDS) for part in parts)
         if not all(np.ptp(each) > 0 for each in (half, rest, invented)):
-            return dict.fromkeys(names, Figure.none("the trees found nothing to split on"))
+            return Agreement.none("the trees found nothing to split on")
         compared = np.mean([_agreement(half, invented), _agreement(rest, invented)], axis=0)
         found.append([*compared, *_agreement(half, rest)])
-    return {name: Figure.over(values) for name, values in zip(names, np.array(found).T, strict=True)}
+        parts_of_loss = [each / each.sum() for each in (half, rest, invented)]
+        shares.append([np.mean(parts_of_loss[:2], axis=0), parts_of_loss[2]])
+    figures = {name: Figure.over(values) for name, values in zip(_AGREEMENT, np.array(found).T, strict=True)}
+    return Agreement(figures, _ranked(predictors(train, target, targets), np.mean(shares, axis=0)))
+
+
+def _ranked(names: Sequence[str], shares: Floats) -> pl.DataFrame:
+    columns = pl.DataFrame({"column": names, "real": shares[0], "synthetic": shares[1]})
+    return columns.sort("real", "synthetic", "column", descending=[True, True, False])
 
 
 def _drawn(task: Task, rows: int, seed: int) -> Task:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from tabsyn_core.evaluation.evaluation import Evaluation
 from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.molecules import MoleculeMeasures
 from tabsyn_core.evaluation.page.content import Column, Dimension, Fix, Light, Line, Reading
 from tabsyn_core.evaluation.sections import PrivacyFigures, mean_support_violations, reading
 from tabsyn_core.thresholds import Limits, Thresholds
 
 _FIXES = 3
+_MOSTLY = 0.5  # of what a classifier tells: as much by single columns, and these are the cause
 _WORST: tuple[Light, ...] = ("red", "amber", "green", "grey")
 
 
@@ -91,12 +93,16 @@ def worst(judged: Sequence[Judged]) -> Judged | None:
 
 
 def judge_dimensions(
-    evaluation: Evaluation, columns: Sequence[Column], guarded: PrivacyFigures, limits: Thresholds
+    evaluation: Evaluation,
+    columns: Sequence[Column],
+    guarded: PrivacyFigures,
+    limits: Thresholds,
+    molecules: MoleculeMeasures | None = None,
 ) -> dict[Dimension, list[Judged]]:
     """The figures that decide each dimension's light."""
     found, floor = evaluation.figures, evaluation.floor
     supports = mean_support_violations(columns)
-    attacked, attacked_floor = guarded.membership
+    attacked, attacked_floor = evaluation.membership
     worst_attack = max((risk.low for risk in guarded.risks if risk.low is not None), default=None)
     certain = Figure.none("no attack could be made") if worst_attack is None else Figure(max(worst_attack, 0.0))
     nothing = Figure(0.0)
@@ -107,7 +113,7 @@ def judge_dimensions(
         ],
         "structure": [
             above_floor("Trend error", found.trend, floor.trend, limits.trend),
-            above(0.5, "Two-sample AUC of boosted trees", found.c2st["lightgbm"], floor.c2st["lightgbm"], limits.c2st),
+            above(0.5, _TOLD, found.c2st["lightgbm"], floor.c2st["lightgbm"], limits.c2st),
         ],
         "utility": [
             Judged(
@@ -128,16 +134,40 @@ def judge_dimensions(
                 for kind, name in (("distance", "distance_auc"), ("density ratio", "density_auc"))
             ),
             above_floor("Risk of the worst attack, lower bound", certain, nothing, limits.attack),
+            *_of_structures(molecules, limits),
         ],
         "chemistry": [
             above_floor(
                 "Rows that break a rule of chemistry", found.violated_share, floor.violated_share, limits.chemistry
-            )
+            ),
+            *([] if molecules is None else [above_floor(_UNREADABLE, *molecules.unreadable, limits.chemistry)]),
         ],
     }
 
 
-_SHARES = {"Values no real value could be", "Copies beyond chance", "Rows that break a rule of chemistry"}
+_TOLD = "Two-sample AUC of boosted trees"
+_UNREADABLE = "SMILES that are no molecule"
+_KNOWN = "Molecules of the training table"
+
+
+def _of_structures(molecules: MoleculeMeasures | None, limits: Thresholds) -> list[Judged]:
+    """What molecules themselves give away."""
+    if molecules is None:
+        return []
+    near = "Similarity to the nearest training molecule"
+    return [
+        above_floor(_KNOWN, *molecules.known, limits.copies),
+        above_floor(near, molecules.figures["snn"], molecules.floor["snn"], limits.similarity),
+    ]
+
+
+_SHARES = {
+    "Values no real value could be",
+    "Copies beyond chance",
+    "Rows that break a rule of chemistry",
+    _KNOWN,
+    _UNREADABLE,
+}
 _WORDS: dict[Dimension, dict[Light, str]] = {
     "fidelity": {
         "green": "Each column alone is distributed like the real one.",
@@ -169,14 +199,33 @@ _WORDS: dict[Dimension, dict[Light, str]] = {
 }
 
 
-def line_of(dimension: Dimension, judged: Sequence[Judged]) -> Line:
+def line_of(dimension: Dimension, judged: Sequence[Judged], evaluation: Evaluation) -> Line:
     """The verdict on one dimension, in words."""
     light = light_of(judged)
+    figures = tuple(map(_reading, judged))
+    if dimension == "structure" and (told := _told_by_columns(judged, evaluation)):
+        return Line(dimension=dimension, light=light, sentence=told, figures=figures)
     words = _WORDS[dimension].get(light) or "It could not be judged."
     decisive = worst(judged)
     if light in {"amber", "red"} and decisive is not None:
         words += f" What decides is: {decisive.name}."
-    return Line(dimension=dimension, light=light, sentence=words, figures=tuple(map(_reading, judged)))
+    return Line(dimension=dimension, light=light, sentence=words, figures=figures)
+
+
+def _told_by_columns(judged: Sequence[Judged], evaluation: Evaluation) -> str:
+    """Why the light is not green where single columns, not how they go together, give rows away; else nothing."""
+    told = next(each for each in judged if each.name == _TOLD)
+    alone = evaluation.alone.value
+    if told.light not in {"amber", "red"} or told is not worst(judged) or told.excess is None or alone is None:
+        return ""
+    if alone - 0.5 < _MOSTLY * told.excess:
+        return ""
+    columns = evaluation.telltales["column"].head(2).to_list()
+    return (
+        f"Single columns give rows away: a classifier that sees no dependence has an AUC of {alone:.2f}, one that "
+        f"sees it {told.synthetic.value:.2f}. Mend columns first, beginning with {' and '.join(columns)}; "
+        "only then can be said how well columns go together."
+    )
 
 
 def _reading(judged: Judged) -> Reading:

@@ -63,4 +63,5 @@ class Wishes:
 
     def told(self, row: pl.DataFrame) -> str:
         """What one row has in their columns."""
-        return ", ".join(f"{each.column} {row[each.column][0]}" for each in self._conditions)
+        values = {each.column: row[each.column][0] for each in self._conditions}
+        return ", ".join(f"{name} {v:.6g}" if isinstance(v, float) else f"{name} {v}" for name, v in values.items())

@@ -196,8 +196,8 @@ def _importance() -> _Chart:
     )
     links = base.mark_rule(color="var(--quiet)", strokeWidth=1).encode(x="real:Q", x2="synthetic:Q")
     points = base.mark_point(size=46, filled=True, opacity=1).encode(
-        x=alt.X("y:Q", title="importance"),
+        x=alt.X("y:Q", title="share of the gain", axis=alt.Axis(format="%")),
         color=_COLOUR,
-        tooltip=["label:N", "source:N", alt.Tooltip("y:Q", format=".3f")],
+        tooltip=["label:N", "source:N", alt.Tooltip("y:Q", title="share", format=".1%")],
     )
     return alt.layer(links, points).properties(width="container", height=alt.Step(19))

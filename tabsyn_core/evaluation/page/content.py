@@ -19,6 +19,7 @@ from tabsyn_core.evaluation.page.columns import (
     Hypothesis,
     TestSummary,
 )
+from tabsyn_core.evaluation.page.molecules import Beside, Molecule, Molecules
 from tabsyn_core.evaluation.page.reading import Number, Numbers, Reading, Source
 from tabsyn_core.evaluation.page.structure import (
     ClusterShare,
@@ -40,7 +41,6 @@ from tabsyn_core.evaluation.page.uses import (
     BrokenRule,
     Chemistry,
     Importance,
-    Molecule,
     PairedTest,
     Privacy,
     Score,
@@ -56,6 +56,7 @@ DIMENSIONS: tuple[Dimension, ...] = ("fidelity", "structure", "utility", "privac
 __all__ = [
     "DIMENSIONS",
     "Attack",
+    "Beside",
     "BrokenRule",
     "Chemistry",
     "ClusterShare",
@@ -73,6 +74,7 @@ __all__ = [
     "Light",
     "Line",
     "Molecule",
+    "Molecules",
     "Number",
     "Numbers",
     "Pair",
@@ -163,6 +165,7 @@ class Report:
         utility: What models learn.
         privacy: What the rows give away.
         chemistry: Whether molecules could be like this.
+        molecules: What the rows' own molecules are like, where they have SMILES.
         absent: Why a part is missing, in one sentence that stands alone, by its path: ``utility``,
             ``pairs.combinations``, ``whole.energy``.
     """
@@ -183,6 +186,7 @@ class Report:
     utility: Utility | None = None
     privacy: Privacy | None = None
     chemistry: Chemistry | None = None
+    molecules: Molecules | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

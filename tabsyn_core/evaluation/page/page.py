@@ -41,7 +41,10 @@ def write_page(path: Path, reports: Mapping[str, Report]) -> None:
     )
     environment.filters |= {
         name: getattr(words, name)
-        for name in ("number", "share", "count", "p_equals", "printed", "model_name", "score_name", "headline_scores")
+        for name in (
+            *("number", "share", "count", "p_equals", "p_value", "printed", "finding"),
+            *("model_name", "score_name", "headline_scores"),
+        )
     } | {"image": _image}
     page = environment.get_template("template.html.j2").render(
         reports=[_shown(place, name, report) for place, (name, report) in enumerate(reports.items())],
@@ -63,6 +66,7 @@ def _shown(place: int, name: str, report: Report) -> dict[str, Any]:
         "name": name,
         "report": report,
         "leads": words.leads(report),
+        "molecules": words.molecules_lead(report),
         "lights": {line.dimension: line.light for line in report.verdict},
     }
 

@@ -22,12 +22,13 @@ def payload(report: Report) -> dict[str, Any]:
     Returns:
         ``columns`` (records in the report's order), ``densities`` (by column), ``tests`` (of each column, with
         ``test_names``), ``correlations`` (see :func:`_matrix`), ``joints``, ``spectrum``, ``combinations``,
-        ``clusters``, ``projections``, ``scores``, ``importance``; what is absent is ``None`` or empty.
+        ``clusters``, ``projections``, ``scores``, ``importance``, ``similarity`` and ``properties`` of molecules; what
+        is absent is ``None`` or empty.
     """
     if report.utility:
         report = replace(report, utility=replace(report.utility, scores=headline_scores(report)))
     content = report.to_json()
-    pairs, whole, use = (content[name] or {} for name in ("pairs", "whole", "utility"))
+    pairs, whole, use, made = (content[name] or {} for name in ("pairs", "whole", "utility", "molecules"))
     return {
         "columns": content["columns"],
         "densities": {each.pop("column"): each for each in content["densities"]},
@@ -40,6 +41,8 @@ def payload(report: Report) -> dict[str, Any]:
         "projections": [_projection(each) for each in whole.get("projections", [])],
         "scores": [each | {"model": model_name(each["model"])} for each in use.get("scores", [])],
         "importance": use.get("importance", []),
+        "similarity": made.get("similarity"),
+        "properties": made.get("properties", []),
     }
 
 

@@ -130,16 +130,20 @@
     )));
   }
 
-  // A single far row would press all others into a corner.
+  // A few far rows would press all others into a corner: nothing lies farther out than the middle nine tenths are wide.
   function within(values) {
     const sorted = values.filter((each) => each !== null).sort((one, other) => one - other);
     const at = (part) => sorted[Math.round(part * (sorted.length - 1))];
-    const [low, high] = [at(0.005), at(0.995)];
-    const margin = 0.05 * (high - low);
+    const [low, high] = [at(0.05), at(0.95)];
+    const margin = 0.75 * (high - low);
     return (value) => (value === null ? null : Math.max(low - margin, Math.min(high + margin, value)));
   }
 
+  const kindOf = (found) => (found.edges.length === 0 ? "bars" : found.smooth ? "curve" : "steps");
+
   const CHARTS = {
+    "similarity": (data) => [kindOf(data.similarity), densityRows(data.similarity)],
+    "property": (data, at) => [kindOf(data.properties[at]), densityRows(data.properties[at])],
     "joint-real": (data, at) => ["joint", jointRows(data.joints[at], "real", "real")],
     "joint-synthetic": (data, at) => ["joint", jointRows(data.joints[at], "synthetic", "synthetic")],
     "spectrum": (data) => {
@@ -341,7 +345,7 @@
     const found = data.densities[column.column];
     const cell = element("td");
     if (found) {
-      const kind = found.edges.length === 0 ? "bars" : found.smooth ? "curve" : "steps";
+      const kind = kindOf(found);
       const [charts, drawing] = [element("div", { class: "pair" }), []];
       const add = (title, words, label, ...drawn) => {
         const chart = element("div", { class: "chart", role: "img", "aria-label": label });

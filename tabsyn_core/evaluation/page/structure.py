@@ -147,6 +147,7 @@ class Detector:
         high: Upper bound.
         floor: The AUC of the held-out rows.
         factorised: The AUC of rows whose columns are drawn one by one, without any dependence.
+        alone: The AUC of a classifier that sees no dependence: what single columns give away.
         why: Why there is no AUC.
     """
 
@@ -156,6 +157,7 @@ class Detector:
     high: Number = None
     floor: Number = None
     factorised: Number = None
+    alone: Number = None
     why: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""What the report holds of what the rows are for: models that learn from them, people, molecules."""
+"""What the report holds of what the rows are for: models that learn from them, people, chemistry."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,9 @@ class PairedTest:
     Attributes:
         target: The column predicted.
         model: Which model.
-        comparison: In words: "synthetic against real".
+        comparison: In words: "synthetic vs real".
+        score: What is compared: "R2", "AUROC" ...
+        split: What the folds are of: "held-out" (rows as they are), "random" or "scaffold" (generator fitted anew).
         difference: Of the scores, first minus second.
         low: Lower bound of its 95 % interval.
         high: Upper bound.
@@ -51,6 +53,8 @@ class PairedTest:
     model: str
     comparison: str
     difference: Number
+    score: str = ""
+    split: str = ""
     low: Number = None
     high: Number = None
     p: Number = None
@@ -174,21 +178,6 @@ class Stranger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Molecule:
-    """A generated molecule.
-
-    Attributes:
-        smiles: Its SMILES.
-        svg: Its drawing.
-        caption: What stands below it.
-    """
-
-    smiles: str
-    svg: str
-    caption: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Chemistry:
     """Whether molecules could have these descriptors.
 
@@ -196,12 +185,8 @@ class Chemistry:
         lawful: The share of rows that satisfy every rule.
         rules: The rules broken, worst first.
         strangers: The strangest rows, strangest first.
-        molecule_figures: Validity, uniqueness, novelty ... where molecules were generated.
-        molecules: Some of them.
     """
 
     lawful: Reading
     rules: tuple[BrokenRule, ...] = ()
     strangers: tuple[Stranger, ...] = ()
-    molecule_figures: tuple[Reading, ...] = ()
-    molecules: tuple[Molecule, ...] = ()

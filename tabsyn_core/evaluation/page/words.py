@@ -1,5 +1,7 @@
 """The sentence each section begins with, made from its figures, and how numbers are printed."""
 
+import re
+
 from tabsyn_core.evaluation.page.content import DIMENSIONS, Detector, Dimension, Number, Reading, Report, Score
 
 _MARGIN = 0.02
@@ -43,6 +45,16 @@ def p_equals(value: Number) -> str:
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def p_value(value: Number) -> str:
+    """As a cell of a table."""
+    return p_equals(value).removeprefix("= ")
+
+
+def finding(conclusion: str) -> str:
+    """What a test found, without its numbers: a conclusion up to its first colon or comma."""
+    return re.split("[:,]", conclusion, maxsplit=1)[0]
 
 
 def printed(value: Number, unit: str) -> str:
@@ -175,6 +187,28 @@ def _chemistry(report: Report) -> str:
         if rule.rows:
             sentence += f" The rule broken most is {rule.rule}, by {count(rule.rows)} rows."
     return sentence
+
+
+def molecules_lead(report: Report) -> str:
+    """The first sentences on the molecules of the synthetic rows; empty where they have none."""
+    figures = {each.name.partition(":")[0]: each for each in (report.molecules.figures if report.molecules else ())}
+    valid, new, near = (figures.get(name) for name in ("Validity", "Novelty", "SNN"))
+    if valid is None or valid.synthetic is None:
+        return ""
+    sentence = f"{share(valid.synthetic)} of the synthetic rows have a SMILES that is a molecule"
+    if new is not None and new.synthetic is not None:
+        sentence += f", and {share(new.synthetic)} of these are no training molecule"
+    if near is None or near.synthetic is None:
+        return sentence + "."
+    beside = ""
+    if near.floor is not None:
+        closer = "no more similar" if (near.low or near.synthetic) <= near.floor else "more similar"
+        beside = (
+            f", held-out molecules one of {number(near.floor)}: the synthetic ones are {closer} to training molecules "
+            "than unseen molecules are"
+        )
+    average = f"On average they have a Tanimoto similarity of {number(near.synthetic)} to the nearest one"
+    return f"{sentence}. {average}{beside}."
 
 
 def _first(figures: tuple[Reading, ...]) -> str:

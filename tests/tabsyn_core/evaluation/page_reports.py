@@ -4,6 +4,7 @@ import numpy as np
 
 from tabsyn_core.evaluation.page.content import (
     Attack,
+    Beside,
     BrokenRule,
     Chemistry,
     ClusterShare,
@@ -19,6 +20,7 @@ from tabsyn_core.evaluation.page.content import (
     Joint,
     Line,
     Molecule,
+    Molecules,
     Pair,
     PairedTest,
     Pairs,
@@ -78,6 +80,7 @@ def complete(columns: int = 30, *, title: str = "A synthetic table", shift: floa
         utility=_utility(names),
         privacy=_privacy(),
         chemistry=_chemistry(),
+        molecules=_molecules(rng),
     )
 
 
@@ -236,7 +239,9 @@ def _utility(names: list[str]) -> Utility:
             PairedTest(
                 target=names[1],
                 model="LightGBM",
-                comparison="synthetic against real",
+                comparison="synthetic vs real",
+                score="R2",
+                split="held-out",
                 difference=-0.2,
                 p=0.01,
                 conclusion="Synthetic rows teach less.",
@@ -266,6 +271,32 @@ def _chemistry() -> Chemistry:
         lawful=Reading(name="Rows that satisfy every rule", synthetic=0.25, floor=1.0, unit="share"),
         rules=(BrokenRule(rule="rings", equation="rings <= atoms", rows=675, share=0.75, floor=0.0),),
         strangers=(Stranger(row=7, distance=3.2, nearest="aspirin", smiles="CC(=O)O", svg=SVG, why="colour is odd"),),
-        molecule_figures=(_reading("Validity", 0.99, unit="share"),),
-        molecules=(Molecule(smiles="CCO", svg=SVG, caption="ethanol"),),
+    )
+
+
+def _molecules(rng: np.random.Generator) -> Molecules:
+    return Molecules(
+        figures=(
+            _reading("Validity: rows with a molecule", 0.99, unit="share"),
+            _reading("Novelty: no training molecule", 0.98, unit="share"),
+            _reading("SNN: similarity to the nearest training molecule, mean", 0.5),
+        ),
+        distances=(_reading("MolWt", 0.2),),
+        similarity=_density("Tanimoto similarity", 0, rng),
+        properties=(_density("MolWt", 1, rng),),
+        drawn=(
+            Molecule(
+                row=3,
+                smiles="CCO",
+                svg=SVG,
+                neighbour=11,
+                neighbour_smiles="CCN",
+                neighbour_svg=None,
+                similarity=0.25,
+                values=(
+                    Beside(name="MolWt", synthetic=46.07, real=None),
+                    Beside(name="colour", synthetic="red", real="blue"),
+                ),
+            ),
+        ),
     )

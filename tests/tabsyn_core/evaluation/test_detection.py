@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabsyn_core.evaluation.detection import MIN_ROWS, c2st
+from tabsyn_core.evaluation.detection import MIN_ROWS, c2st, columns_alone
 from tabsyn_core.evaluation.tables import align
 
 
@@ -50,6 +50,33 @@ def test_missing_values_and_categories_give_rows_away():
         # A gap in 60 % of one side's rows and in none of the other's: an AUC of 0.5 + 0.6 / 2 at most.
         assert figures["lightgbm"].value > 0.7
         assert figures["logistic"].value > 0.7
+
+
+def alone(real, other):
+    tables = align({"training": real, "synthetic": other}, seed=0)
+    return columns_alone(tables["training"], tables["synthetic"], 3, seed=0)
+
+
+def test_without_dependence_only_columns_that_differ_give_rows_away(molecules):
+    real, other = real_split(molecules, 0)
+    assert alone(real, other).value == pytest.approx(0.5, abs=4 * 0.029)
+    assert alone(real, other.with_columns(pl.col("MolLogP") + 5)).value > 0.95
+    rng = np.random.default_rng(0)
+    shuffled = pl.DataFrame([other[column].gather(rng.permutation(other.height)) for column in other.columns])
+    assert judge(real, shuffled, folds=3)[0]["lightgbm"].value > 0.9
+    assert alone(real, shuffled).value < 0.6
+    assert "at least 50 rows" in alone(real[:20], other).why
+
+
+def test_a_plane_sees_the_most_frequent_categories_whatever_their_names():
+    rng = np.random.default_rng(0)
+    rare = [f"a{place:03}" for place in range(80)]  # before the frequent ones by name
+
+    def table(share):
+        frequent = rng.choice(["y", "z"], 600, p=[share, 1 - share])
+        return pl.DataFrame({"c": np.where(rng.random(600) < 0.8, frequent, rng.choice(rare, 600))})
+
+    assert judge(table(0.9), table(0.1))[0]["logistic"].value > 0.8
 
 
 def test_copies_score_below_a_half(molecules):

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from odd_tables import every_choice_of_columns, odd
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation import evaluate
@@ -82,38 +83,8 @@ def test_synthetic_rows_without_a_column_are_refused(train, holdout, more):
         evaluate(train, holdout, more.drop("logS"))
 
 
-def odd(rows: int, seed: int) -> pl.DataFrame:
-    rng = np.random.default_rng(seed)
-    return pl.DataFrame(
-        {
-            "number": rng.normal(size=rows),
-            "count": rng.poisson(3, rows),
-            "huge": rng.normal(size=rows) * 1e307,
-            "constant": [1.0] * rows,
-            "empty": pl.Series([None] * rows, dtype=pl.Float64),
-            "void": pl.Series([None] * rows, dtype=pl.Null),
-            "single": ["only"] * rows,
-            "kind": [["a", "b", None][i] for i in rng.integers(0, 3, rows)],
-            "flag": rng.random(rows) < 0.5,
-        },
-        strict=False,
-    )
-
-
 @pytest.mark.parametrize("rows", [1, 3, 50])
-@pytest.mark.parametrize(
-    "columns",
-    [
-        pl.selectors.all(),
-        pl.selectors.numeric(),
-        pl.col("single", "kind", "flag"),
-        pl.col("number"),
-        pl.col("kind"),
-        pl.col("empty"),
-        pl.col("constant", "single"),
-    ],
-    ids=["all", "numeric", "categorical", "one number", "one category", "nothing", "constants"],
-)
+@every_choice_of_columns
 def test_odd_tables_give_figures_or_reasons(rows, columns):
     tables = [odd(rows, seed).select(columns) for seed in range(3)]
     found = evaluate(*tables, targets=tables[0].columns, folds=3)

@@ -9,8 +9,6 @@ from tabsyn_core.evaluation.membership import (
     MIN_UNSEEN,
     membership,
     membership_floor,
-    mia_auc,
-    mia_floor,
 )
 from tabsyn_core.evaluation.neighbours import MIN_HOLDOUT, points
 from tabsyn_core.evaluation.tables import align
@@ -77,12 +75,6 @@ def test_one_draw_is_what_scikit_learn_says_of_the_distances():
     assert found["distance_auc"].std == pytest.approx(0)
     false, true, _ = roc_curve(labels, scores)
     assert found["distance_tpr"].value == pytest.approx(np.interp(0.01, false, true))
-
-
-def test_the_old_names_are_the_same_figures():
-    seen, unseen, fake = aligned(rows(200, 0), rows(120, 1), rows(200, 2))
-    assert mia_auc(seen, unseen, fake, seed=4) == membership(seen, unseen, fake, seed=4)["distance_auc"]
-    assert mia_floor(seen, unseen, seed=4) == membership_floor(seen, unseen, seed=4)["distance_auc"]
 
 
 def test_a_false_alarm_in_a_hundred_needs_a_hundred_rows():

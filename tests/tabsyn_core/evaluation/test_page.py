@@ -33,7 +33,7 @@ from tabsyn_core.evaluation.page.content import (
 )
 from tabsyn_core.evaluation.page.payload import payload
 from tabsyn_core.evaluation.page.schema import SCHEMA, schema
-from tabsyn_core.evaluation.page.words import leads, number, p_equals, share
+from tabsyn_core.evaluation.page.words import leads, molecules_lead, number, p_equals, share
 
 VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -328,6 +328,37 @@ def test_the_lead_of_chemistry_counts_lawful_rows() -> None:
     assert said.endswith("The rule broken most is rings, by 675 rows.")
     unknown = Chemistry(lawful=Reading(name="", synthetic=None, why="no rule speaks of these columns"))
     assert leads(replace(bare(), chemistry=unknown))["chemistry"] == "Not judged: no rule speaks of these columns."
+
+
+def test_molecules_have_a_section_of_their_own_where_rows_have_smiles(made: str, tmp_path: Path) -> None:
+    section = _between(made, '<section id="molecules"', "</section>")
+    assert '<a href="#molecules">Molecules</a>' in made
+    assert section.count("<img") == 1  # the neighbour has no drawing
+    assert all(words in section for words in ("row 3", "training row 11", "46.070", "red", "blue", "CCN", "0.25"))
+    assert _escaped(molecules_lead(complete())) in section
+    assert section.rindex("<b>Method and source.</b>") > section.rindex("</ul>")
+    assert "molecules" not in _between(_written(tmp_path, table=bare()), "<nav", "</nav>").lower()
+    told = _written(tmp_path, table=replace(bare(), absent={"molecules": "The hold-out has no column 'smiles'."}))
+    assert _escaped("The hold-out has no column 'smiles'.") in told
+
+
+@pytest.mark.parametrize(
+    ("near", "floor", "words"),
+    [
+        (0.5, 0.45, "held-out molecules one of 0.450: the synthetic ones are more similar to training molecules than"),
+        (0.4, 0.45, "the synthetic ones are no more similar to training molecules than unseen molecules are."),
+        (0.4, None, "a Tanimoto similarity of 0.400 to the nearest one."),
+        (None, None, "98.0 % of these are no training molecule."),
+    ],
+)
+def test_the_lead_of_molecules_compares_their_similarity(near: float, floor: float, words: str) -> None:
+    report = complete()
+    valid, new, _ = report.molecules.figures
+    figures = (valid, new, Reading(name="SNN: mean", synthetic=near, floor=floor))
+    said = molecules_lead(replace(report, molecules=replace(report.molecules, figures=figures)))
+    assert said.startswith("99.0 % of the synthetic rows have a SMILES that is a molecule, and 98.0 % of these")
+    assert words in said
+    assert molecules_lead(bare()) == ""
 
 
 def test_correlations_are_packed_as_the_upper_triangle_in_hundredths() -> None:

@@ -251,7 +251,8 @@ def test_nothing_overflows_on_a_phone(show, name) -> None:
     assert _overflow(page) == 0
     page.locator(".columns:visible tr[data-row='2']").tap()
     page.locator(".detail .chart.ready svg").nth(1).wait_for()
-    page.locator("details:visible summary").click()
+    for summary in page.locator("details:visible summary").all():
+        summary.click()
     assert _overflow(page) == 0
     cells = page.locator(".columns:visible tr[data-row='2'] > :visible")
     boxes = [cell.bounding_box() for cell in cells.all()]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tabsyn_core.evaluation.membership import membership, membership_floor
 from tabsyn_core.evaluation.privacy import (
     COPIED,
     MIN_HOLDOUT,
@@ -11,8 +12,6 @@ from tabsyn_core.evaluation.privacy import (
     copies,
     dcr_floor,
     dcr_share,
-    mia_auc,
-    mia_floor,
     nndr,
     nndr_floor,
     points,
@@ -85,7 +84,8 @@ def test_a_small_hold_out_is_not_compared_with(rows):
 
 def attack(train, holdout, other):
     seen, unseen, fake = align({"training": train, "held-out": holdout, "synthetic": other}, seed=0).values()
-    return mia_auc(seen, unseen, fake, seed=0), mia_floor(seen, unseen, seed=0)
+    found = membership(seen, unseen, fake, seed=0), membership_floor(seen, unseen, seed=0)
+    return tuple(each["distance_auc"] for each in found)
 
 
 def test_an_attacker_finds_who_was_copied_and_no_one_else(molecules, more):

@@ -9,6 +9,7 @@ import jsonschema
 import numpy as np
 import polars as pl
 import pytest
+from odd_tables import every_choice_of_columns, odd
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation import evaluate, evaluate_files, judge
@@ -58,6 +59,21 @@ def test_lost_dependence_is_red_and_the_columns_stay_green(judged):
     found = lights(judged["shuffled"])
     assert (found["fidelity"], found["structure"], found["chemistry"]) == ("green", "red", "red")
     assert {fix.section for fix in judged["shuffled"].report.fixes} <= {"structure", "utility", "chemistry", "privacy"}
+
+
+def sentence(report, dimension):
+    return next(line.sentence for line in report.verdict if line.dimension == dimension)
+
+
+def test_the_structure_sentence_names_the_cause(judged, train, holdout, tables):
+    assert sentence(judged["shuffled"].report, "structure").startswith("Columns do not go together as in the real rows")
+    few = [table.select("MolWt", "RingCount", "TPSA", "MolLogP") for table in (train, holdout, tables["real"])]
+    few[2] = few[2].with_columns(pl.col("RingCount") + 0.5)  # whole numbers are halves now; pairs stay as they are
+    found = judge(*few, folds=2, thorough=False).report
+    assert {line.dimension: line.light for line in found.verdict}["structure"] == "red"
+    said = sentence(found, "structure")
+    assert said.startswith("Single columns give rows away: a classifier that sees no dependence has an AUC of 0.9")
+    assert "beginning with RingCount" in said
 
 
 def test_copied_rows_are_red_and_all_else_stays_green(judged):
@@ -203,38 +219,8 @@ def test_files_that_are_absent_are_named(tmp_path):
         evaluate_files(tmp_path / "r", tmp_path / "h", [], [], tmp_path / "out")
 
 
-def odd(rows: int, seed: int) -> pl.DataFrame:
-    rng = np.random.default_rng(seed)
-    return pl.DataFrame(
-        {
-            "number": rng.normal(size=rows),
-            "count": rng.poisson(3, rows),
-            "huge": rng.normal(size=rows) * 1e307,
-            "constant": [1.0] * rows,
-            "empty": pl.Series([None] * rows, dtype=pl.Float64),
-            "void": pl.Series([None] * rows, dtype=pl.Null),
-            "single": ["only"] * rows,
-            "kind": [["a", "b", None][i] for i in rng.integers(0, 3, rows)],
-            "flag": rng.random(rows) < 0.5,
-        },
-        strict=False,
-    )
-
-
 @pytest.mark.parametrize("rows", [1, 3, 60])
-@pytest.mark.parametrize(
-    "columns",
-    [
-        pl.selectors.all(),
-        pl.selectors.numeric(),
-        pl.col("single", "kind", "flag"),
-        pl.col("number"),
-        pl.col("kind"),
-        pl.col("empty"),
-        pl.col("constant", "single"),
-    ],
-    ids=["all", "numeric", "categorical", "one number", "one category", "nothing", "constants"],
-)
+@every_choice_of_columns
 def test_odd_tables_give_a_report_a_page_and_pictures(rows, columns, tmp_path):
     for name, seed in (("r", 0), ("h", 1), ("s", 2)):
         odd(rows, seed).select(columns).write_parquet(tmp_path / f"{name}.parquet")

@@ -212,7 +212,13 @@ def wide(rows, seed):
 
 @pytest.mark.parametrize("target", ["y", "grade"])
 def test_rows_of_the_same_kind_make_the_same_columns_important(target):
-    found = importances(wide(800, 0), wide(400, 1), target)
+    agreed = importances(wide(800, 0), wide(400, 1), target)
+    found = agreed.figures
+    assert agreed.columns.columns == ["column", "real", "synthetic"]
+    assert agreed.columns.height == 30
+    assert agreed.columns["real"].is_sorted(descending=True)
+    assert agreed.columns.select(pl.sum("real", "synthetic")).row(0) == pytest.approx((1, 1))
+    assert {f"x{j}" for j in range(4)} <= set(agreed.columns["column"].head(6))
     assert found["top_10_overlap"].value > 0.8
     assert found["spearman"].value == pytest.approx(found["spearman_floor"].value, abs=0.15)
     assert found["spearman"].std is not None
@@ -221,7 +227,7 @@ def test_rows_of_the_same_kind_make_the_same_columns_important(target):
 def test_other_columns_are_important_where_the_dependence_is_another():
     real = wide(800, 0)
     turned = real.rename({f"x{j}": f"x{29 - j}" for j in range(30)}).select(real.columns)
-    found = importances(real, turned)
+    found = importances(real, turned).figures
     assert found["top_10_overlap_floor"].value > 0.8
     assert found["top_10_overlap"].value < 0.2
     assert found["spearman"].value < 0 < found["spearman_floor"].value
@@ -239,6 +245,8 @@ def test_other_columns_are_important_where_the_dependence_is_another():
     ],
 )
 def test_importances_that_cannot_be_compared_say_why(train, synthetic, why):
-    found = importances(train, synthetic)
+    agreed = importances(train, synthetic)
+    found = agreed.figures
+    assert agreed.columns.is_empty()
     assert set(found) == {"spearman", "top_10_overlap", "spearman_floor", "top_10_overlap_floor"}
     assert all(figure.value is None and why in figure.why for figure in found.values())
