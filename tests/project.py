@@ -28,6 +28,8 @@ SMALL = {
     "train.diffusion.width": 64,
     "train.checkpoint_every": 3,
     "sample.num_rows": 60,
+    "realize.num_rows": 20,
+    "realize.proposals": 1,
     "sample.num_steps": 5,
     "evaluate.c2st_folds": 2,
     "evaluate.thorough": False,

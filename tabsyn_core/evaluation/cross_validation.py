@@ -47,7 +47,7 @@ def cross_validated(
     targets: Sequence[str],
     *,
     splits: Splits = "random",
-    smiles: Sequence[str] | None = None,
+    smiles: Sequence[str | None] | None = None,
     repeats: int = 2,
     folds: int = 5,
     seed: int = 0,
@@ -209,11 +209,23 @@ def _whole_groups(groups: Codes, folds: int, rng: np.random.Generator) -> Codes:
     return part_of[groups]
 
 
-def _groups(real: pl.DataFrame, smiles: Sequence[str] | None, folds: int) -> Codes:
+def _groups(real: pl.DataFrame, smiles: Sequence[str | None] | None, folds: int) -> Codes:
     if smiles is None or len(smiles) != real.height:
         given = "none are given" if smiles is None else f"{len(smiles)} are given"
         raise TabsynError(f"a scaffold split needs a SMILES for each of the {real.height} rows; {given}.")
-    groups = scaffold_groups(list(smiles))
+    return check_scaffolds(smiles, folds)
+
+
+def check_scaffolds(smiles: Sequence[str | None], folds: int = _FOLDS) -> Codes:
+    """The scaffold of each molecule, by number.
+
+    Raises:
+        TabsynError: A SMILES is missing or cannot be read, or there are fewer scaffolds than folds.
+    """
+    known = [text for text in smiles if text is not None]
+    if len(known) < len(smiles):
+        raise TabsynError(f"row {smiles.index(None)} has no SMILES; add it, or remove the row.")
+    groups = scaffold_groups(known)
     found = int(groups.max()) + 1
     if found < folds:
         raise TabsynError(f"{found} scaffolds cannot be divided into {folds} folds; ask for fewer, or a random split.")

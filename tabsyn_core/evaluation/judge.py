@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from tabsyn_core.errors import TabsynError
-from tabsyn_core.evaluation.cross_validation import Refit, Splits, cross_validated
+from tabsyn_core.evaluation.cross_validation import Refit, Splits, check_scaffolds, cross_validated
 from tabsyn_core.evaluation.evaluation import Evaluation, evaluate
 from tabsyn_core.evaluation.figure import Figure
 from tabsyn_core.evaluation.molecules import MoleculeMeasures, molecule_measures
@@ -82,7 +82,7 @@ def judge(
     those folds too.
     """
     evaluation = evaluate(train, holdout, synthetic, targets=targets, seed=seed, folds=folds, progress=progress)
-    refitted = _refitted(pl.concat([train, holdout], how="diagonal"), refit, targets, seed, progress)
+    refitted, missing = _refitted(pl.concat([train, holdout], how="diagonal_relaxed"), refit, targets, seed, progress)
     tables = {"training": train, "held-out": holdout, "synthetic": synthetic}
     molecules, why = _molecules(tables, seed, workers, progress)
     report = full_report(
@@ -98,7 +98,7 @@ def judge(
         seed=seed,
         progress=progress,
     )
-    return Judgement(evaluation, replace(report, absent={**report.absent, **why}), molecules)
+    return Judgement(evaluation, replace(report, absent={**report.absent, **missing, **why}), molecules)
 
 
 def _molecules(
@@ -119,15 +119,24 @@ def _molecules(
 
 def _refitted(
     real: pl.DataFrame, refit: Refit | None, targets: Sequence[str], seed: int, progress: ProgressCallback
-) -> pl.DataFrame | None:
+) -> tuple[pl.DataFrame | None, dict[str, str]]:
+    """Folds with the generator fitted anew, and why there are none by scaffold where there are SMILES."""
     if refit is None or not targets:
-        return None
+        return None, {}
     smiles = real["smiles"].to_list() if "smiles" in real.columns else None
-    splits: tuple[Splits, ...] = ("random",) if smiles is None else ("random", "scaffold")
-    return pl.concat(
+    splits: tuple[Splits, ...] = ("random",)
+    why = {}
+    if smiles is not None:
+        try:
+            check_scaffolds(smiles)
+            splits = ("random", "scaffold")
+        except TabsynError as error:
+            why["utility.scaffold"] = f"No folds by scaffold: {error}"
+    folds = [
         cross_validated(real, refit, targets, splits=split, smiles=smiles, seed=seed, progress=progress)
         for split in splits
-    )
+    ]
+    return pl.concat(folds), why
 
 
 def evaluate_files(

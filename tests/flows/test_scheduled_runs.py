@@ -15,7 +15,7 @@ from flows.checkout import newest_results
 
 STAGES = {
     "ingest", "featurize", "validate", "split", "fit_distributions",
-    "train", "sample", "validate_synthetic", "evaluate", "register",
+    "train", "sample", "realize", "validate_synthetic", "evaluate", "register",
 }  # fmt: skip
 
 

@@ -117,7 +117,8 @@ def test_the_model_is_code_and_safetensors_with_pinned_requirements(registered_p
     description = yaml.safe_load((model / "MLmodel").read_text())
     assert "python_model" not in description["flavors"]["python_function"]
     params = {param["name"]: param["type"] for param in json.loads(description["signature"]["params"])}
-    assert params == {"n_rows": "long", "seed": "long", "num_steps": "long", "where": "string", "impute": "boolean"}
+    texts = {"where": "string", "realize": "string"}
+    assert params == {"n_rows": "long", "seed": "long", "num_steps": "long", **texts, "impute": "boolean"}
     outputs = {column["name"]: column["type"] for column in json.loads(description["signature"]["outputs"])}
     assert outputs["RingCount"] == "long"
     assert "smiles" not in outputs

@@ -53,8 +53,9 @@ def p_value(value: Number) -> str:
 
 
 def finding(conclusion: str) -> str:
-    """What a test found, without its numbers: a conclusion up to its first colon or comma."""
-    return re.split("[:,]", conclusion, maxsplit=1)[0]
+    """What a test found, without its numbers: a conclusion up to its first colon or comma, and what it adds at last."""
+    found, _, added = conclusion.partition("; ")
+    return "; ".join(filter(None, [re.split("[:,]", found, maxsplit=1)[0], added]))
 
 
 def printed(value: Number, unit: str) -> str:

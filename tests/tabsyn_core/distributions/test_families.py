@@ -58,7 +58,8 @@ lattices = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30).map(lambda x:
 @given(continuous)
 def test_the_density_integrates_to_one(family: Family):
     inner = family.ppf(np.array([1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 1 - 1e-4]))
-    spans = zip(getattr(family, "means", ()), getattr(family, "stds", ()), strict=True)  # a narrow part is easily missed
+    # A narrow part is easily missed:
+    spans = zip(getattr(family, "means", ()), getattr(family, "stds", ()), strict=True)
     parts = [mean + np.array([-4, 0, 4]) * std for mean, std in spans]
     breaks = np.unique(np.concatenate([inner, getattr(family, "knots", ()), *parts]))
     breaks = breaks[(breaks >= inner[0]) & (breaks <= inner[-1])]
