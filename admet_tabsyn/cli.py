@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -364,7 +365,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Judge any synthetic table against real rows: every figure beside its floor."""
-    from admet_tabsyn.summary import figures_table, lights
+    from admet_tabsyn.summary import figures_table, verdict
     from tabsyn_core.evaluation import evaluate_files
     from tasks.stage import ProgressReporter
 
@@ -376,7 +377,7 @@ def evaluate(
     for name, one in judged.items():
         console.print(f"[bold]{escape(name)}[/bold]" if len(judged) > 1 else "")
         console.print(figures_table(one.metrics()))
-        console.print(lights(one.report))
+        console.print(verdict([asdict(line) for line in one.report.verdict]))
     console.print(f"{out / 'report.html'}\n{out / 'report.json'}", markup=False, soft_wrap=True)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from rich import box
@@ -11,9 +11,6 @@ from rich.table import Table
 
 from tabsyn_core.files import read_json
 from tasks import paths
-
-if TYPE_CHECKING:
-    from tabsyn_core.evaluation.page import Report
 
 _FIGURES = {
     ("shape", "mean_error"): "single columns; 0 is perfect",
@@ -32,24 +29,27 @@ def run_summary(steps: Sequence[Mapping[str, Any]]) -> RenderableType:
     Args:
         steps: The ``step``, ``outcome`` and ``seconds`` of each, as the flow returns them.
     """
-    parts = [_counts(), figures_table(read_json(paths.METRICS)), _seconds(steps), _places()]
+    reports = read_json(paths.REPORT_NUMBERS)["reports"]
+    verdicts = [verdict(report["verdict"], name if len(reports) > 1 else "") for name, report in reports.items()]
+    parts = [_counts(), figures_table(read_json(paths.METRICS)), *verdicts, _seconds(steps), _places()]
     return Group(*(line for part in parts for line in ("", part)))
 
 
 def figures_table(metrics: Mapping[str, Any]) -> Table:
     """The main figures of ``metrics.json``, each beside its floor."""
-    table = _table("figure", "synthetic", "floor", "what it says")
+    judged = [metrics, *([metrics["realized"]] if "realized" in metrics else [])]
+    table = _table("figure", *("synthetic", "molecules")[: len(judged)], "floor", "what it says")
     for place, meaning in [*_FIGURES.items(), *_utilities(metrics)]:
-        floor = _at(metrics["floor"], place)
-        table.add_row(".".join(place[:2]), _number(_at(metrics, place)), _number(floor), meaning)
+        found = (_number(_at(figures, place)) for figures in (*judged, metrics["floor"]))
+        table.add_row(".".join(place[:2]), *found, meaning)
     return table
 
 
-def lights(report: "Report") -> Table:
-    """The verdict: one line a dimension."""
-    table = _table("", "verdict", "")
-    for line in report.verdict:
-        table.add_row(f"[{_COLOURS[line.light]}]●[/] {line.light}", line.dimension, line.sentence)
+def verdict(lines: Sequence[Mapping[str, Any]], name: str = "") -> Table:
+    """One line a dimension, from its ``light``, ``dimension`` and ``sentence``, on the table of this name."""
+    table = _table("", f"verdict on {name}" if name else "verdict", "")
+    for line in lines:
+        table.add_row(f"[{_COLOURS[line['light']]}]●[/] {line['light']}", line["dimension"], line["sentence"])
     return table
 
 
@@ -68,10 +68,10 @@ def _number(value: float | None) -> str:
 
 def _counts() -> Table:
     ingest = read_json(paths.INGEST_SUMMARY)
-    generated = pl.scan_parquet(paths.SYNTHETIC).select(pl.len()).collect().item()
-    table = _table("records in", "rejected", "merged", "molecules", "rows generated")
+    drawn = [pl.scan_parquet(path).select(pl.len()).collect().item() for path in (paths.SYNTHETIC, paths.REALIZED)]
+    table = _table("records in", "rejected", "merged", "molecules", "rows generated", "with molecules")
     counts = [ingest[name] for name in ("records", "rejected", "merged", "molecules")]
-    table.add_row(*(f"{count:,}" for count in [*counts, generated]))
+    table.add_row(*(f"{count:,}" for count in [*counts, *drawn]))
     return table
 
 
@@ -88,6 +88,7 @@ def _places() -> Table:
     table.add_row("report", str(paths.REPORT))
     table.add_row("Data Docs", str(paths.DATA_DOCS / "index.html"))
     table.add_row("synthetic table", str(paths.SYNTHETIC))
+    table.add_row("with molecules", str(paths.REALIZED))
     table.add_row("registered model", _registered())
     return table
 

@@ -6,6 +6,7 @@ stands in the training folds under the other label.
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tabsyn_core.boosting import boosted, share_of_columns
 from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.paired import corrected_t_test
 from tabsyn_core.evaluation.tables import Codes, Floats, Table
 from tabsyn_core.evaluation.threads import one_thread
 
@@ -82,18 +84,21 @@ def _too_few(rows: int) -> Figure:
 
 
 def _judged(scorer: Scorer, features: tuple[Floats, Floats], folds: int, seed: int) -> Figure:
-    """The AUC of telling equally many rows of two tables apart, over folds."""
+    """The AUC of telling equally many rows of two tables apart, over folds.
+
+    Its interval is that of the corrected resampled t-test: folds are few, and share most of what they were trained on.
+    """
     rows = len(features[0])
     both, labels = np.vstack(features), np.repeat([0, 1], rows)
     splits = StratifiedKFold(min(folds, rows), shuffle=True, random_state=seed)
-    return Figure.over(
-        np.array(
-            [
-                roc_auc_score(labels[test], scorer(both[train], labels[train], both[test]))
-                for train, test in splits.split(both, labels)
-            ]
-        )
+    found = np.array(
+        [
+            roc_auc_score(labels[test], scorer(both[train], labels[train], both[test]))
+            for train, test in splits.split(both, labels)
+        ]
     )
+    _, low, high, _ = corrected_t_test(found, 1 / (len(found) - 1))
+    return replace(Figure.over(found), low=max(0.0, low), high=min(1.0, high))
 
 
 def _trees(categorical: int, seed: int, gains: Floats, leaves: int = 15) -> Scorer:

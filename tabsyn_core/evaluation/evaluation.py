@@ -270,7 +270,7 @@ def _without_spreads(content: dict[str, Any]) -> dict[str, Any]:
     return {
         name: _without_spreads(value) if isinstance(value, dict) else value
         for name, value in content.items()
-        if isinstance(value, dict) or not name.endswith("_std")
+        if isinstance(value, dict) or not name.endswith(("_std", "_low", "_high"))
     }
 
 

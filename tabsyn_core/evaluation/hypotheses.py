@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from itertools import starmap
 
 import numpy as np
@@ -29,6 +30,7 @@ MAX_ROWS = 2_000
 _LEVEL = 0.05
 _MIN_VALUES = 3
 _QUANTILES = 100
+_EXCHANGES = 499
 _BINS = 10
 _MIN_EXPECTED = 5.0
 _CATEGORICAL = "the column is categorical"
@@ -72,11 +74,14 @@ def hypothesis_tests(train: Table, holdout: Table, fake: Table, seed: int = 0) -
 
     Signed effects are positive where the synthetic values are larger. Two groups make Kruskal-Wallis the square of
     Mann-Whitney's normal score. Signed-rank pairs are the quantiles of both at 100 equally spaced probabilities (as
-    many as there are values, where fewer): quantiles of a sample depend on one another, so its p is only indicative and
-    no calibration may rest on it. Anderson-Darling is the k-sample test by mid-ranks (Scholz & Stephens, JASA 1987);
-    its effect grows with the number of rows, 0 on average under the null, and its p is cut off by scipy at 0.001 and
-    0.25. Chi-square bins lie between quantiles of both samples together, ten of them where
-    there are 100 values of either; levels and bins that are expected fewer than five times on a side count as one.
+    many as there are values, where fewer). Quantiles of a sample depend on one another, so a p that takes pairs for
+    independent finds three in four real columns different from themselves. This one is the share of 500 random
+    exchanges of real and synthetic values, what happened being one, with as large an effect; since in a few of a
+    hundred all quantiles lie on one side, it rarely falls below 0.02. Anderson-Darling is the k-sample test by
+    mid-ranks (Scholz & Stephens, JASA 1987); its effect grows with the number of rows, 0 on average under the null,
+    and its p is cut off by scipy at 0.001 and 0.25. Chi-square bins lie between quantiles of both samples together, ten
+    of them where there are 100 values of either; levels and bins that are expected fewer than five times on a side
+    count as one.
 
     Args:
         train: Real rows the generator saw.
@@ -183,7 +188,10 @@ def _adjusted(outcomes: list[list[_Outcome]]) -> pl.DataFrame:
 
 
 def _kolmogorov_smirnov(real: Floats, other: Floats) -> _Outcome:
-    found = ks_2samp(other, real)
+    with warnings.catch_warnings():
+        # Where the exact p fails, for many ties, scipy takes the asymptotic one, as it should.
+        warnings.filterwarnings("ignore", message="ks_2samp: Exact calculation unsuccessful")
+        found = ks_2samp(other, real)
     return _Outcome(float(found.statistic), float(found.statistic), float(found.pvalue))
 
 
@@ -195,14 +203,60 @@ def _mann_whitney(real: Floats, other: Floats) -> _Outcome:
 
 def _wilcoxon(real: Floats, other: Floats) -> _Outcome:
     points = min(_QUANTILES, real.size, other.size)
-    shares = (np.arange(points) + 0.5) / points
-    apart = np.quantile(other, shares) - np.quantile(real, shares)
-    moved = apart[apart != 0]
-    if moved.size == 0:
+    pooled = np.sort(np.concatenate([other, real]))
+    sides = [_quantiles(np.sort(values)[None], points) for values in (other, real)]
+    exchanged = [
+        _between(pooled[places[0]], pooled[places[1]], part)
+        for places, part in _exchanges(other.size, real.size, points)
+    ]
+    apart = np.vstack([sides[0] - sides[1], exchanged[0] - exchanged[1]])
+    if not apart[0].any():
         return _Outcome(0.0, 0.0, 1.0)
-    found = wilcoxon(apart)
-    ranks = rankdata(np.abs(moved))
-    return _Outcome(float(found.statistic), float(ranks @ np.sign(moved) / ranks.sum()), float(found.pvalue))
+    effects = _rank_biserial(apart)
+    as_large = np.abs(effects) >= abs(effects[0]) - 1e-12
+    return _Outcome(float(wilcoxon(apart[0]).statistic), float(effects[0]), float(as_large.mean()))
+
+
+def _rank_biserial(apart: Floats) -> Floats:
+    """Of the signed ranks of each row of differences; those of 0 have none."""
+    ranks = rankdata(np.abs(apart), axis=1) - (apart == 0).sum(axis=1, keepdims=True)
+    ranks = np.where(apart == 0, 0, ranks)
+    return np.asarray((np.sign(apart) * ranks).sum(axis=1) / np.maximum(ranks.sum(axis=1), 1))
+
+
+def _quantiles(ordered: Floats, points: int) -> Floats:
+    """Quantiles at equally spaced probabilities of each row of ordered values."""
+    places, part = _neighbours(ordered.shape[1], points)
+    return _between(ordered[:, places[0]], ordered[:, places[1]], part)
+
+
+def _between(low: Floats, high: Floats, part: Floats) -> Floats:
+    return low + part * (high - low)
+
+
+def _neighbours(size: int, points: int) -> tuple[Codes, Floats]:
+    """The two ordered values that each quantile lies between, shape (2, points), and how far from the first."""
+    at = (size - 1) * (np.arange(points) + 0.5) / points
+    low = np.floor(at).astype(np.int64)
+    return np.stack([low, np.minimum(low + 1, size - 1)]), at - low
+
+
+@lru_cache(maxsize=8)
+def _exchanges(first: int, second: int, points: int) -> tuple[tuple[Codes, Floats], tuple[Codes, Floats]]:
+    """Random divisions of so many values into two sides, the same for all columns that have as many.
+
+    Returns:
+        For each side the places, among all values in order, of those that its quantiles lie between, shape
+        (2, divisions, points), and how far the quantile lies from the first of the two.
+    """
+    rng = np.random.default_rng([first, second, 23])
+    chosen = rng.permuted(np.tile(np.arange(first + second) < first, (_EXCHANGES, 1)), axis=1)
+    found = []
+    for side, size in ((chosen, first), (~chosen, second)):
+        of_side = np.nonzero(side)[1].reshape(_EXCHANGES, size)
+        places, part = _neighbours(size, points)
+        found.append((np.stack([of_side[:, place] for place in places]), part))
+    return found[0], found[1]
 
 
 def _kruskal_wallis(real: Floats, other: Floats) -> _Outcome:
@@ -274,7 +328,7 @@ _TESTS = tuple(
             ),
             (
                 "Wilcoxon signed-rank",
-                "synthetic quantiles lie above and below real ones alike (they are dependent: p is only indicative)",
+                "synthetic quantiles lie above and below real ones alike",
                 "matched-pairs rank-biserial correlation",
                 _wilcoxon,
             ),

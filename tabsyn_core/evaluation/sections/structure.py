@@ -158,16 +158,11 @@ def whole_section(evaluation: Evaluation, seed: int, *, thorough: bool) -> tuple
 
 def _detector(evaluation: Evaluation, name: str) -> Detector:
     found = evaluation.figures.c2st[name]
-    low, high = (
-        (None, None)
-        if found.value is None or found.std is None
-        else (max(0.0, found.value - 2 * found.std), min(1.0, found.value + 2 * found.std))
-    )
     return Detector(
         classifier=name,
         auc=found.value,
-        low=low,
-        high=high,
+        low=found.low,
+        high=found.high,
         floor=evaluation.floor.c2st[name].value,
         factorised=evaluation.factorised[name].value,
         alone=evaluation.alone.value if name == "lightgbm" else None,

@@ -1,21 +1,33 @@
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars as pl
+import psutil
 import pytest
 from known import check_rows, dependence, known_table, schema_of
 
 from tabsyn_core.baselines import BASELINES
-from tabsyn_core.baselines.external import ForestDiffusion, TabularARGN, environment, environment_folder
+from tabsyn_core.baselines.external import ForestDiffusion, environment, environment_folder
 from tabsyn_core.errors import TabsynError
 
 SMALL = {  # TabularARGN stops early before it has learned anything from 400 rows
-    "tabular-argn": (TabularARGN, 4000, {}),
-    "forest-diffusion": (ForestDiffusion, 200, {"levels": 10, "copies": 10}),
+    "tabular-argn": (4000, {}),
+    "forest-diffusion": (200, {"levels": 10, "copies": 10}),
 }
+
+
+def needs_environment(name):
+    if not BASELINES[name]().prepared:
+        pytest.skip(f"the environment of {name} is not built: BASELINES['{name}']().prepare()")
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_it_learns_in_its_own_environment_and_gives_rows_back_as_they_were(name):
-    kind, size, settings = SMALL[name]
-    if not (environment_folder(kind.named, kind.requirements, kind.unwanted) / "ready").exists():
-        pytest.skip(f"the environment of {name} is not built: BASELINES['{name}']().prepare()")
+    size, settings = SMALL[name]
+    needs_environment(name)
     table = known_table(size)
     baseline = BASELINES[name](threads=1, **settings).fit(table, schema_of(table), seed=0)
     rows = baseline.sample(400, seed=1)
@@ -27,6 +39,53 @@ def test_it_learns_in_its_own_environment_and_gives_rows_back_as_they_were(name)
     assert rows.equals(baseline.sample(400, seed=1))
     assert not rows.equals(baseline.sample(400, seed=2))
     assert all(value > 0 for value in baseline.effort.values())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_budget_ends_a_fit_of_a_wide_table(name):
+    needs_environment(name)
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame(rng.normal(size=(300, 60)).cumsum(axis=1), schema=[f"column {k}" for k in range(60)])
+    start = time.monotonic()
+    baseline = BASELINES[name](threads=1).fit(table, schema_of(table), seed=0, seconds=8)
+    assert time.monotonic() - start < 60, "a fit as published takes many minutes"
+    assert baseline.sample(20, seed=1).schema == table.schema
+    made = {what: value for what, value in baseline.effort.items() if f"published {what}" in baseline.effort}
+    assert made
+    assert all(0 <= value <= baseline.effort[f"published {what}"] for what, value in made.items())
+    assert any(value < baseline.effort[f"published {what}"] for what, value in made.items())
+
+
+def test_an_environment_that_is_not_built_is_not_prepared(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert not BASELINES["forest-diffusion"]().prepared
+    folder = environment_folder(ForestDiffusion.named, ForestDiffusion.requirements)
+    folder.mkdir(parents=True)
+    (folder / "ready").touch()
+    assert BASELINES["forest-diffusion"]().prepared
+    assert BASELINES["bootstrap"]().prepared
+
+
+def test_a_runner_does_not_outlive_the_process_that_asked_it():
+    ask = (
+        "import subprocess, sys; from tabsyn_core.baselines.external import _RUNNER;"
+        "runner = subprocess.Popen([sys.executable, str(_RUNNER), 'forest-diffusion'], stdin=sys.stdin);"
+        "print(runner.pid, flush=True); import time; time.sleep(60)"
+    )
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # its second thread is then the one that watches
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", ask], stdin=pipe, stdout=pipe, env=alone) as parent:
+        runner = psutil.Process(int(parent.stdout.readline()))
+        _wait(lambda: runner.num_threads() > 1)
+        parent.kill()
+        gone, _ = psutil.wait_procs([runner], timeout=20)
+        assert gone == [runner], "its stdin is still open"
+
+
+def _wait(happened):
+    end = time.monotonic() + 30
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def test_packages_that_cannot_be_installed_are_named(tmp_path, monkeypatch):

@@ -54,7 +54,8 @@ def test_numbers_are_scipys(column):
     for test, result in expected.items():
         row = only(found, column, test)
         assert row["statistic"] == pytest.approx(result.statistic, rel=1e-9), test
-        assert row["p"] == pytest.approx(result.pvalue, rel=1e-9), test
+        if test != "Wilcoxon signed-rank":  # quantiles depend on one another, which scipy's p does not know
+            assert row["p"] == pytest.approx(result.pvalue, rel=1e-9), test
     assert only(found, column, "Kolmogorov-Smirnov")["floor_statistic"] == stats.ks_2samp(unseen, real).statistic
 
 
@@ -125,10 +126,8 @@ def test_rows_of_the_same_distribution_are_rejected_as_rarely_as_the_floor_and_a
     rng = np.random.default_rng(1)
     train, holdout, fake = (pl.DataFrame(rng.normal(size=(500, 40))) for _ in range(3))
     same = summary(judge(train, holdout, fake))
-    calibrated = same.filter(pl.col("test") != "Wilcoxon signed-rank")
-    assert calibrated.height == 5
-    assert calibrated["rejected"].max() <= 0.05
-    assert calibrated["floor_rejected"].max() <= 0.05
+    assert same["rejected"].max() <= 0.05
+    assert same["floor_rejected"].max() <= 0.05
     moved = summary(judge(train, holdout, fake.with_columns(pl.all() + 1)))
     assert moved["rejected"].to_list() == [1.0] * 6
     assert moved["floor_rejected"].equals(same["floor_rejected"])
@@ -144,9 +143,7 @@ def test_p_values_are_uniform_under_the_null():
     for test in TESTS:
         p = found.filter(pl.col("test") == test)["p"].to_numpy()
         for level in (0.05, 0.2):  # Anderson-Darling's are cut off at 0.25
-            close = abs(np.mean(p <= level) - level) < 4 * np.sqrt(level * (1 - level) / p.size)
-            # Quantiles of a sample depend on one another, so the signed-rank test finds differences everywhere.
-            assert close == (test != "Wilcoxon signed-rank"), (test, level)
+            assert abs(np.mean(p <= level) - level) < 4 * np.sqrt(level * (1 - level) / p.size), (test, level)
 
 
 def test_both_sides_are_tested_at_the_same_number_of_rows():
