@@ -60,7 +60,7 @@ ablation: $(INSTALLED) ## what each part of the generator is worth, beside the f
 molecules: $(INSTALLED) ## what each part of the molecule-backed mode is worth (an hour); ARGS="--seeds 0 1 2 --write"
 	@$(BIN)/python benchmarks/molecules.py $(ARGS)
 
-benchmark: $(INSTALLED) ## every rival beside us on the tables that params.yaml names; ARGS="--tables biogen --write"
+benchmark: $(INSTALLED) ## every rival beside us, as params.yaml says; ARGS="--build" makes the environments of external ones
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
 	@$(BIN)/python benchmarks/leaderboard.py $(ARGS)
 
@@ -69,7 +69,7 @@ serve-mlflow: $(INSTALLED) ## MLflow's pages and registry on http://127.0.0.1:50
 		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
 clean: ## remove all that runs made, DVC cache and MLflow store included; keeps data/raw and .venv
-	rm -rf data/interim data/processed data/synthetic models reports data_docs site .admet
+	rm -rf data/interim data/processed data/synthetic models reports data_docs site .admet out/benchmark benchmarks/results
 	rm -rf dvc_plots mlflow.db* mlartifacts .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -91,7 +91,11 @@ def _ranks_section(cells: Sequence[Cell]) -> list[str]:
     parts = ["## Ranks", words, markdown([head, *body]), _tested(cells)]
     if losses(cells, RANKED[0]):
         parts.append("![Mean ranks by C2ST and their critical difference](leaderboard.svg)")
-    return parts + ([f"Not ranked, for want of cells: {', '.join(left_out)}."] if left_out else [])
+    return parts + (
+        [f"Not ranked, because they finished nowhere or were not run everywhere: {', '.join(left_out)}."]
+        if left_out
+        else []
+    )
 
 
 def _tested(cells: Sequence[Cell]) -> str:

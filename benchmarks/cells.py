@@ -161,7 +161,7 @@ class Bench:
         found: Cell = {"table": fold.real.name, "step": step.name, "seed": fold.seed, "settings": step.settings}
         found["code"] = self._code
         try:
-            drawn = self._drawn(fold, step, limit)
+            drawn = self.drawn(fold, step, limit)
             found |= {
                 "fit_seconds": drawn.fit_seconds,
                 "sample_seconds": drawn.sample_seconds,
@@ -175,7 +175,7 @@ class Bench:
         write_json(path, found)
         return found
 
-    def _drawn(self, fold: Fold, step: Step, limit: float | None) -> Drawn:
+    def drawn(self, fold: Fold, step: Step, limit: float | None = None) -> Drawn:
         """The rows, from the cache if only the way they are judged has changed."""
         key = _digest([fold.real.digest, step.settings, fold.seed, step.limited, self._generator_code])
         rows, seconds = (self.cache / "rows" / f"{key}.{kind}" for kind in ("parquet", "json"))
@@ -252,7 +252,7 @@ def _obedience(fold: Fold, rows: pl.DataFrame) -> Cell:
 
 
 def _share(marks: pl.Series) -> float:
-    return float(marks.cast(pl.Float64).mean() or 0.0)
+    return float(marks.to_numpy().mean())
 
 
 def supported(fold: Fold, rows: pl.DataFrame) -> pl.Series:

@@ -84,7 +84,9 @@ class Mode:
             self._realized[key] = (found, seconds + fitted - start, time.perf_counter() - fitted)
         return self._realized[key]
 
-    def step(self, name: str, about: str, config: RealizerConfig, *, borrowed: bool = False) -> Step:
+    def step(
+        self, name: str, about: str, config: RealizerConfig, *, borrowed: bool = False, beside: bool = False
+    ) -> Step:
         """A line; with ``borrowed``, endpoints are those of the most similar training molecule."""
 
         def draw(fold: Fold, _: float | None) -> Drawn:
@@ -96,7 +98,7 @@ class Mode:
                 rows = pl.concat([rows.drop(endpoints), donors], how="horizontal").select(fold.train.columns)
             return Drawn(rows, fit_seconds, sample_seconds, structures(fold, found))
 
-        return Step(name, about, {"realize": asdict(config), "borrowed": borrowed, "code": _CODE}, draw)
+        return Step(name, about, {"realize": asdict(config), "borrowed": borrowed, "code": _CODE}, draw, beside)
 
 
 def steps() -> list[Step]:
@@ -121,8 +123,18 @@ def steps() -> list[Step]:
             product,
             borrowed=True,
         ),
-        mode.step("4 + diffusion endpoints", "drawn by the generator given the descriptors: the product", product),
+        mode.step(
+            "4 + matched endpoints",
+            "endpoints of a training row of which as much was to be expected from its descriptors: the product",
+            product,
+        ),
         mode.step("5 + local search", f"{LOCAL_SEARCH} Metropolis steps a row", search),
+        mode.step(
+            "4 with diffusion endpoints",
+            "instead of the matched ones: drawn by the generator's imputation, given the descriptors",
+            replace(product, endpoints="imputed"),
+            beside=True,
+        ),
         Step(
             "real descriptors, predicted endpoints",
             "training rows whose endpoints are replaced by predictions of trees that have not seen them (5 folds)",
@@ -279,12 +291,10 @@ Rows are split 80 to 20 at random by the seed; the mode sees the molecules and r
 Figures are those of [the ablation](ablation.md), beside them for molecules: the share that is new (InChIKey without
 stereochemistry, against the training molecules), the share that is different from all others, and the Tanimoto
 similarity (ECFP4) of each to the nearest training molecule, for the floor that of held-out molecules. Seconds are wall
-clock on a machine that others used as well; those of the fit contain the generator's, and those of sampling its draws
-of endpoints, which lines 1 to 3 then throw away.
+clock on a machine that others used as well; those of the fit contain the generator's.
 
-The last two lines say what TSTR can be had at all: nothing but the endpoints of the training rows is replaced, by
-cross-fitted predictions, without and with the spread that the data have around them. A mode that knows the endpoints
-from as many rows and keeps their spread cannot be expected above the second of them."""
+The last two lines say what redrawing endpoints costs by itself: nothing but the endpoints of the training rows is
+replaced, by cross-fitted predictions, without and with the spread that the data have around them."""
 
 
 # Command line

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import ceil, floor, log10
 from typing import Any
 
 from methods import OURS
@@ -92,6 +93,51 @@ def density_pictures(grids: Sequence[tuple[str, Mapping[str, Any]]], pair: tuple
     words = f"{pair[0]} to the right, {pair[1]} upwards; the middle 98 % of the training rows"
     parts.append(f'<text class="quiet" x="0" y="{height - 4}">{escape(words)}</text>')
     return _svg((_SIDE + _GAP) * _ACROSS, height + 4, f"Density of {' and '.join(pair)}", parts)
+
+
+_COLOURS = ("#2a7ab8", "#d9622b", "#1f7a45", "#7a5aa6")
+
+
+def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> str:
+    """Lines over logarithmic axes; two of a table, by the first word of their names, share a colour, the second dashed.
+
+    Args:
+        lines: Points above 0 by name; others are left out.
+        across: What runs to the right.
+        up: What runs upwards.
+    """
+    kept = {name: [point for point in points if min(point) > 0] for name, points in lines.items()}
+    points = [point for line in kept.values() for point in line]
+    if not points:
+        return _svg(_LEFT, 40, up, [])
+    ends = [(floor(log10(min(axis))), ceil(log10(max(axis) * 1.001))) for axis in zip(*points, strict=True)]
+    width, height, left, top = 460, 300, 60, 24
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        shares = [(log10(value) - low) / (high - low) for value, (low, high) in zip(point, ends, strict=True)]
+        return left + width * shares[0], top + height * (1 - shares[1])
+
+    parts = [f'<path d="M{left} {top}V{top + height}H{left + width}"/>']
+    for power in range(ends[0][0], ends[0][1] + 1):
+        x, y = place((10.0**power, 10.0 ** ends[1][0]))
+        parts.append(f'<text class="quiet" x="{x:.0f}" y="{y + 16:.0f}" text-anchor="middle">{10.0**power:,g}</text>')
+    for power in range(ends[1][0], ends[1][1] + 1):
+        x, y = place((10.0 ** ends[0][0], 10.0**power))
+        parts.append(f'<text class="quiet" x="{x - 6:.0f}" y="{y + 4:.0f}" text-anchor="end">{10.0**power:g}</text>')
+    tables = [*dict.fromkeys(name.split()[0] for name in kept)]
+    for row, (name, line) in enumerate(kept.items()):
+        colour, dashed = _COLOURS[tables.index(name.split()[0]) % len(_COLOURS)], name.split()[-1] == "trend"
+        style = f'style="stroke: {colour}; stroke-width: 2"' + (' stroke-dasharray="5 4"' if dashed else "")
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in map(place, sorted(line)))
+        parts += [f'<path d="M{path}" {style}/>'] if line else []
+        y = top + 18 * row
+        parts.append(f'<path d="M{left + width + 12} {y}h24" {style}/>')
+        parts.append(f'<text x="{left + width + 42}" y="{y + 4}">{escape(name)}</text>')
+    parts.append(
+        f'<text class="quiet" x="{left + width}" y="{top + height + 32}" text-anchor="end">{escape(across)}</text>'
+    )
+    parts.append(f'<text class="quiet" x="4" y="14">{escape(up)}</text>')
+    return _svg(left + width + 160, top + height + 40, f"{up} against {across}", parts)
 
 
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:

@@ -213,7 +213,7 @@ class _Process:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         with self.log.open("w", encoding="utf-8") as log:
             self.popen = subprocess.Popen(  # noqa: S603  # our own script
-                [str(python), str(_RUNNER), named],
+                [str(python), str(_RUNNER), named, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

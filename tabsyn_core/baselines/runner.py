@@ -1,8 +1,8 @@
 """Runs in the environment of an external baseline, where nothing of this project is installed.
 
-``python runner.py tabular-argn`` reads a request a line from stdin, ``{"do": "fit", "table": PATH, ...}`` or
+``python runner.py tabular-argn PARENT`` reads a request a line from stdin, ``{"do": "fit", "table": PATH, ...}`` or
 ``{"do": "sample", "n": 10, "seed": 0, "to": PATH}``, and answers with a line of JSON. Tables travel as Parquet; the
-fitted model stays in this process, which ends with its stdin.
+fitted model stays in this process, which ends with its stdin or with the process PARENT.
 """
 
 import importlib
@@ -135,9 +135,8 @@ class ForestDiffusion:
         )
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """A fit takes hours: it must not outlive the process that asked for it."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -149,7 +148,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Answer requests until stdin ends. Libraries print what they like; it goes to stderr."""
-    _end_with_parent()
+    _end_with(int(sys.argv[2]))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     baseline = TabularARGN() if sys.argv[1] == "tabular-argn" else ForestDiffusion()

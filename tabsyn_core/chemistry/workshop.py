@@ -4,6 +4,7 @@ A piece of work names its random numbers and where its walks begin, so the candi
 processes or on which of them does it.
 """
 
+import math
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -66,6 +67,15 @@ def tasks(seed: Sequence[int], starts: Sequence[Proposal], steps: Steps) -> list
     """Work in pieces that are worth sending to a process."""
     places = range(0, len(starts), _LARGEST_TASK)
     return [Task((*seed, place), place, tuple(starts[place : place + _LARGEST_TASK]), steps) for place in places]
+
+
+def further(missing: int, found: int, tried: int, most: int) -> int:
+    """How many walks to try next for what is missing, when ``tried`` ones gave ``found``: whole tasks, at most so many.
+
+    A tenth more than expected, for another round costs more than a few candidates too many.
+    """
+    expected = most if found == 0 else min(most, math.ceil(1.1 * missing * tried / found))
+    return _LARGEST_TASK * math.ceil(expected / _LARGEST_TASK)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation.cross_validation import Refit, Splits, check_scaffolds, cross_validated
 from tabsyn_core.evaluation.evaluation import Evaluation, evaluate
 from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.given import read_tables
 from tabsyn_core.evaluation.molecules import MoleculeMeasures, molecule_measures
 from tabsyn_core.evaluation.page import Report, write_page
 from tabsyn_core.evaluation.report import full_report
 from tabsyn_core.evaluation.tables import subsample
-from tabsyn_core.files import read_parquet, write_json
+from tabsyn_core.files import write_json
 from tabsyn_core.progress import ProgressCallback, silent
 from tabsyn_core.thresholds import Thresholds
 
@@ -180,13 +181,12 @@ def evaluate_files(
     """
     if not synthetic:
         raise TabsynError("there is no synthetic table to judge; give at least one file.")
-    dtypes = None if _is_csv(real) else read_parquet(real).schema
-    train, unseen = (_read(path, dtypes) for path in (real, holdout))
+    tables = read_tables([real, holdout, *synthetic])
     judged = {
         name: judge(
-            train,
-            unseen,
-            _read(path, dtypes),
+            tables[real],
+            tables[holdout],
+            tables[path],
             title=f"How good are the rows of {path.name}?",
             targets=targets,
             thresholds=thresholds,
@@ -215,46 +215,3 @@ def write_reports(page: Path, content: Path, reports: Mapping[str, Report]) -> N
     """
     write_json(content, {"reports": {name: report.to_json() for name, report in reports.items()}})
     write_page(page, reports)
-
-
-def _is_csv(path: Path) -> bool:
-    return path.name.lower().endswith((".csv", ".csv.gz"))
-
-
-def _read(path: Path, dtypes: pl.Schema | None) -> pl.DataFrame:
-    if not _is_csv(path):
-        return read_parquet(path)
-    table = _read_csv(path, infer=dtypes is None)
-    if dtypes is None:  # a column without values is read as text, which it need not be
-        return table.with_columns(pl.lit(None).alias(each.name) for each in table if each.null_count() == len(each))
-    return table.with_columns(_cast(table[name], dtype, path) for name, dtype in dtypes.items() if name in table)
-
-
-def _read_csv(path: Path, *, infer: bool) -> pl.DataFrame:
-    """The columns as text, or as what all their values allow; an empty field is a missing value."""
-    try:
-        return pl.read_csv(path, infer_schema=infer, infer_schema_length=None)
-    except FileNotFoundError as error:
-        raise TabsynError(f"{path} does not exist; check the path.") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise TabsynError(f"{path} is not a CSV file: {error}.") from error
-
-
-def _cast(text: pl.Series, dtype: pl.DataType, path: Path) -> pl.Series:
-    """The values of a CSV column as the training table has them; text and categories stay text."""
-    if dtype.is_numeric():
-        numbers = text.cast(pl.Float64, strict=False)  # also where pandas wrote 3.0 for an integer
-        values = numbers.cast(dtype, strict=False)
-        wrong = values.is_null() | (values != numbers if dtype.is_integer() else False)
-    elif dtype == pl.Boolean:
-        truths = {"true": True, "false": False}
-        values = text.str.to_lowercase().replace_strict(truths, default=None, return_dtype=pl.Boolean)
-        wrong = values.is_null()
-    else:
-        return text
-    for row in (wrong & text.is_not_null()).arg_true().head(1):
-        raise TabsynError(
-            f"{path}, row {row + 1}, column '{text.name}': '{text[row]}' is not {dtype}, which the training table has "
-            "there. Correct the value, or leave the field empty if it is missing."
-        )
-    return values

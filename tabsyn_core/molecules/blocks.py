@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from tabsyn_core.chemistry.proposals import Proposal
-from tabsyn_core.chemistry.workshop import Make, Steps, tasks
+from tabsyn_core.chemistry.workshop import Make, Steps, further, tasks
 from tabsyn_core.density_ratio import keep
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.generator import Generator
@@ -34,7 +34,7 @@ class Blocks:
     Args:
         config: Budgets and limits.
         learned: From the training rows.
-        generator: Draws endpoints.
+        generator: Draws endpoints, if they are imputed.
         make: Makes candidates of tasks.
         seed: Of everything.
         wishes: What every row must meet.
@@ -85,8 +85,9 @@ class Blocks:
         found: list[pl.DataFrame] = []
         good, proposed, nearest = 0, 0, pl.DataFrame()
         while good < size and proposed < BLOCK * self._config.effort and (good < BLOCK or proposed < _ENOUGH * size):
-            starts = self._starts(size, nearest, rng)
-            proposed += size
+            count = further(size - good, good, proposed, size)
+            starts = self._starts(count, nearest, rng)
+            proposed += count
             steps = (self._config.min_steps, self._config.max_steps)
             made = self._made((self._seed, number, proposed), starts, steps, skeletons(*found), rng)
             found.append(made.filter(pl.col("missed") == 0))
@@ -135,6 +136,8 @@ class Blocks:
         seed = int(rng.integers(2**31))
         if not self._learned.endpoints or rows.is_empty():
             return rows.with_columns(self._learned.table.select(self._learned.endpoints).clear())
+        if self._config.endpoints == "matched":
+            return self._learned.matched(rows, np.random.default_rng(seed))
         like = self._learned.table[rows["parents"].list.first().to_numpy()]
         return draw_endpoints(self._generator, rows, self._learned.endpoints, like, seed)
 

@@ -17,6 +17,8 @@ class RealizerConfig:
         max_steps: The most.
         proposals: Candidates of which one is kept; 1 keeps them as they come, without a density ratio.
         local_search: Metropolis steps after that, each with one further candidate a row.
+        endpoints: ``"matched"``: those of a training row of which as much was to be expected
+            (:mod:`tabsyn_core.molecules.matching`); ``"imputed"``: drawn by the generator's imputation.
         apart: Whether the training row nearest to a kept one must be none of those its molecule was made from.
         max_similarity: The highest ECFP4 Tanimoto similarity to a training molecule that is allowed.
         share: Whether rows carry their SMILES, or only descriptors and endpoints.
@@ -31,6 +33,7 @@ class RealizerConfig:
     max_steps: int = 6
     proposals: int = 4
     local_search: int = 0
+    endpoints: Literal["matched", "imputed"] = "matched"
     apart: bool = True
     max_similarity: float = 1.0
     share: Literal["molecules", "descriptors-only"] = "molecules"
@@ -46,8 +49,12 @@ class RealizerConfig:
                 raise TabsynError(f"realize.{name} is {getattr(self, name)}; it must be at least {low}.")
         if not 0 < self.max_similarity <= 1:
             raise TabsynError(f"realize.max_similarity is {self.max_similarity}; it must be above 0 and at most 1.")
-        if self.share not in ("molecules", "descriptors-only"):
-            raise TabsynError(f"realize.share is '{self.share}'; it must be 'molecules' or 'descriptors-only'.")
+        for name, one, other in (
+            ("share", "molecules", "descriptors-only"),
+            ("endpoints", "matched", "imputed"),
+        ):
+            if (value := getattr(self, name)) not in (one, other):
+                raise TabsynError(f"realize.{name} is '{value}'; it must be '{one}' or '{other}'.")
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "RealizerConfig":

@@ -20,6 +20,7 @@ from tabsyn_core.density_ratio import DensityRatio
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import read_json, read_parquet
 from tabsyn_core.molecules.config import RealizerConfig
+from tabsyn_core.molecules.matching import Matcher
 from tabsyn_core.molecules.reference import Reference
 
 Floats = NDArray[np.float64]
@@ -40,12 +41,14 @@ class Learned:
         table: The training rows: descriptors and endpoints.
         workshop: Makes candidates from pieces of their molecules.
         reference: The rows as candidates are compared with them.
+        matcher: Finds the training row whose endpoints a candidate gets.
         ratio: The density ratio of training rows to candidates; None where candidates are not chosen among.
     """
 
     table: pl.DataFrame
     workshop: Workshop
     reference: Reference
+    matcher: Matcher
     ratio: DensityRatio | None = None
 
     @property
@@ -70,6 +73,11 @@ class Learned:
             return np.zeros(rows.height)
         return self.ratio.log_ratio(self.features(rows))
 
+    def matched(self, rows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+        """Candidates with the endpoints of training rows of which as much was to be expected."""
+        donors = self.matcher.donors(self.reference.numbers(rows), rows["parents"].to_list(), rng)
+        return rows.with_columns(self.table[donors].select(self.endpoints))
+
     def features(self, rows: pl.DataFrame) -> Floats:
         """Rows as the discriminator sees them: descriptors, then :data:`JUDGED_BY`."""
         further = rows.select(pl.col(JUDGED_BY).cast(pl.Float64)).to_numpy()
@@ -90,6 +98,7 @@ class Learned:
         molecules.write_parquet(path / "molecules.parquet")
         proposer.pieces.table.write_parquet(path / "pieces.parquet")
         self.table.write_parquet(path / "table.parquet")
+        self.matcher.save(path)
 
     @classmethod
     def load(cls, path: Path) -> tuple["Learned", RealizerConfig]:
@@ -109,7 +118,7 @@ class Learned:
             config.standardization,
         )
         ratio = about["ratio"] and DensityRatio(**{**about["ratio"], "models": tuple(about["ratio"]["models"])})
-        return cls(table, workshop, Reference(table), ratio), config
+        return cls(table, workshop, Reference(table), Matcher.load(path), ratio), config
 
 
 def skeletons(*frames: pl.DataFrame) -> set[str]:

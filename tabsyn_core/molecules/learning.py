@@ -7,17 +7,19 @@ import numpy as np
 import polars as pl
 from rdkit import Chem
 
+from tabsyn_core.chemistry.descriptors import DESCRIPTOR_NAMES
 from tabsyn_core.chemistry.filters import Oddity, Usual, oddities
 from tabsyn_core.chemistry.fragments import cut_bonds
 from tabsyn_core.chemistry.proposals import Proposer
 from tabsyn_core.chemistry.scaffolds import scaffold_groups
 from tabsyn_core.chemistry.similarity import Neighbours
 from tabsyn_core.chemistry.standardize import Molecule, standardize
-from tabsyn_core.chemistry.workshop import SKELETON, Make, Workshop, crew, tasks
+from tabsyn_core.chemistry.workshop import SKELETON, Make, Workshop, crew, further, tasks
 from tabsyn_core.density_ratio import DensityRatio
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.molecules.config import RealizerConfig
 from tabsyn_core.molecules.learned import Learned, skeletons
+from tabsyn_core.molecules.matching import Matcher
 from tabsyn_core.molecules.reference import Reference
 from tabsyn_core.progress import Progress, ProgressCallback
 
@@ -52,7 +54,10 @@ def learn(
         config.max_similarity,
         config.standardization,
     )
-    learned = Learned(table, workshop, Reference(table))
+    reference = Reference(table)
+    endpoints = table.select(name for name in table.columns if name not in DESCRIPTOR_NAMES)
+    matcher = Matcher.fit(reference.numbers(table), endpoints, seed)
+    learned = Learned(table, workshop, reference, matcher)
     if config.proposals == 1 and config.local_search == 0:
         return learned
     with crew(workshop, config.workers) as make:
@@ -96,9 +101,11 @@ def _candidates(
     """Candidates as a block has them, for the discriminator to tell from training rows."""
     rows = learned.table.height
     wanted = int(min(_CANDIDATES * rows, _MOST_CANDIDATES))
-    found, seen = pl.DataFrame(), set[str]()
+    found, seen, tried = pl.DataFrame(), set[str](), 0
     for turn in range(_TURNS):
-        starts = learned.begun(np.random.default_rng([seed, 3, turn]).integers(0, rows, wanted))
+        count = further(wanted - found.height, found.height, tried, wanted)
+        tried += count
+        starts = learned.begun(np.random.default_rng([seed, 3, turn]).integers(0, rows, count))
         made = pl.concat(make(tasks((seed, _TURN, turn), starts, (config.min_steps, config.max_steps))))
         found = pl.concat([found, learned.allowed(made, seen, apart=config.apart)], how="diagonal")
         seen = skeletons(found)
@@ -107,7 +114,7 @@ def _candidates(
             return found.head(wanted)
     if found.height < LEAST_MOLECULES:
         raise TabsynError(
-            f"only {found.height} of {_TURNS * wanted} proposals are new molecules within the training molecules'"
+            f"only {found.height} of {tried} proposals are new molecules within the training molecules'"
             f" limits, {LEAST_MOLECULES} are needed; raise realize.max_similarity or set realize.apart to false."
         )
     return found

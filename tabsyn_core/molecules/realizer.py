@@ -44,7 +44,8 @@ class Realizer:
 
     Molecules are proposed by exchanging pieces of training molecules (:mod:`tabsyn_core.chemistry.proposals`), chosen
     by a cross-fitted density ratio (:mod:`tabsyn_core.density_ratio`) so that their descriptors follow the training
-    table's distribution, and given endpoints by the generator.
+    table's distribution, and given endpoints of which as much was to be expected
+    (:mod:`tabsyn_core.molecules.matching`) or drawn by the generator.
 
     >>> realizer = Realizer().fit(smiles, table, generator, seed=0)  # doctest: +SKIP
     >>> realizer.sample(1000, seed=1, where={"MolWt": [200, 350]}).rows  # doctest: +SKIP
@@ -67,7 +68,7 @@ class Realizer:
         Args:
             smiles: The training molecules.
             table: Their rows, in this order: descriptors and endpoints.
-            generator: Fitted to the table, but for columns that never vary; draws endpoints.
+            generator: Fitted to the table, but for columns that never vary; draws endpoints if those are imputed.
             seed: The same seed and arguments give the same realizer.
             progress: Told about candidates that the discriminator learns from.
 

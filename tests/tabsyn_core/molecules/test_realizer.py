@@ -64,11 +64,21 @@ def test_what_never_varies_in_training_does_not_vary(drawn):
     assert drawn.rows["NumRadicalElectrons"].to_list() == [0] * 130
 
 
-def test_endpoints_come_from_the_training_tables_levels_and_have_its_gaps(drawn, training):
-    assert set(drawn.rows["solubility_class"]) <= set(training.table["solubility_class"])
-    assert drawn.rows["logS"].null_count() == 0
-    starts = drawn.provenance["parents"].list.first().to_numpy()
-    assert drawn.rows["again"].is_null().to_list() == [bool(row % 3) for row in starts]
+def test_matched_endpoints_are_those_of_a_training_row_that_is_no_parent(drawn, training):
+    rows = drawn.rows.select("logS", "solubility_class", "again")
+    measured = [*training.table.select(rows.columns).iter_rows()]
+    for row, parents in zip(rows.iter_rows(), drawn.provenance["parents"], strict=True):
+        donors = [place for place, each in enumerate(measured) if each == row]
+        assert set(donors) - set(parents)
+
+
+def test_imputed_endpoints_have_the_gaps_of_the_row_at_which_the_walk_began(realizer_of, drawn, training):
+    found = realizer_of(endpoints="imputed").sample(64, seed=3)
+    assert found.rows["smiles"].equals(drawn.rows["smiles"].head(64))
+    assert set(found.rows["solubility_class"]) <= set(training.table["solubility_class"])
+    assert found.rows["logS"].null_count() == 0
+    starts = found.provenance["parents"].list.first().to_numpy()
+    assert found.rows["again"].is_null().to_list() == [bool(row % 3) for row in starts]
 
 
 def test_provenance_says_whose_pieces_a_molecule_has_and_which_is_nearest(drawn, training):

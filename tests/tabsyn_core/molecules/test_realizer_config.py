@@ -17,7 +17,8 @@ from tabsyn_core.molecules import RealizerConfig
         ({"proposals": 8, "effort": 7}, "realize.effort is 7; it must be at least 8"),
         ({"max_similarity": 0.0}, "realize.max_similarity is 0.0"),
         ({"max_similarity": 1.1}, "realize.max_similarity is 1.1"),
-        ({"share": "all"}, "realize.share is 'all'"),
+        ({"share": "all"}, "realize.share is 'all'; it must be 'molecules' or 'descriptors-only'"),
+        ({"endpoints": "none"}, "realize.endpoints is 'none'; it must be 'matched' or 'imputed'"),
     ],
 )
 def test_what_cannot_be_is_refused(setting, said):
