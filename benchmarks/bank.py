@@ -35,7 +35,10 @@ def bank_figures(
         rows of the shares of combinations and of the density of ``pair`` on a grid, and ``unseen``, the share of rows
         of a combination that no training row has. ``counts``: the commonest combinations. ``grids``: the densities.
     """
-    seen, unseen, made = align({"training": train, "held-out": holdout, "synthetic": rows}, seed).values()
+    tables = {"training": train, "held-out": holdout, "synthetic": rows}
+    # A density is of the first rows, and transactions stand in the order of their dates.
+    mixed = {name: table.sample(fraction=1, shuffle=True, seed=seed) for name, table in tables.items()}
+    seen, unseen, made = align(mixed, seed).values()
     measures = combination_measures(seen, unseen, made, seed)
     found, floor = _density(seen, made, pair), _density(seen, unseen, pair)
 

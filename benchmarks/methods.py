@@ -44,17 +44,21 @@ PUBLISHED = " as published"
 
 _PR_SET_PDEATHSIG = 1
 
-_GRACE = 300.0
-"""Seconds beyond three times the budget after which a method is stopped: for sampling, imports and set-up."""
+_GRACE = 1800.0
+"""Seconds beyond three times the budget after which a method is stopped: sampling has no budget."""
 
 
-def line(name: str, seconds: float | None) -> "Step":
-    """A line of the leaderboard: a method with its budget, or its published recipe where ``seconds`` is None."""
+def line(name: str, seconds: float | None, **changes: Any) -> "Step":
+    """A line of the leaderboard: a method with its budget, or its published recipe where ``seconds`` is None.
+
+    ``changes`` are settings of the baseline.
+    """
     from cells import Step  # noqa: PLC0415  seconds of imports that the process below need not wait
 
     about = "as published" if seconds is None else f"{seconds:.0f} s"
     called = f"{name}{PUBLISHED}" if seconds is None else name
-    return Step(called, about, {"method": name, "seconds": seconds}, lambda fold, _: _draw(fold, name, seconds))
+    settings = {"method": name, "seconds": seconds, **changes}
+    return Step(called, about, settings, lambda fold, _: _draw(fold, name, seconds, changes))
 
 
 def build(names: list[str]) -> list[str]:
@@ -69,7 +73,7 @@ def build(names: list[str]) -> list[str]:
     return faults
 
 
-def _draw(fold: "Fold", name: str, seconds: float | None) -> Any:
+def _draw(fold: "Fold", name: str, seconds: float | None, changes: Mapping[str, Any]) -> Any:
     """Rows of a method, by way of a process.
 
     Raises:
@@ -81,7 +85,7 @@ def _draw(fold: "Fold", name: str, seconds: float | None) -> Any:
         out = Path(folder)
         write_parquet(out / "train.parquet", fold.train)
         write_json(out / "schema.json", fold.schema.to_json())
-        job = {"method": name, "seed": fold.seed, "seconds": seconds, "folder": folder}
+        job = {"method": name, "changes": changes, "seed": fold.seed, "seconds": seconds, "folder": folder}
         limit = None if seconds is None else 3 * seconds + _GRACE
         command = [sys.executable, __file__, json.dumps(job)]
         try:
@@ -106,7 +110,7 @@ def _fit_and_draw(job: Mapping[str, Any]) -> None:
         fitted, effort = time.perf_counter(), {}
         rows = generator.sample(table.height, seed=seed)
     else:
-        baseline = BASELINES[job["method"]]()
+        baseline = BASELINES[job["method"]](**job["changes"])
         if not baseline.prepared:
             raise TabsynError('its environment is not built (minutes, gigabytes): make benchmark ARGS="--build"')
         start = time.perf_counter()

@@ -15,11 +15,13 @@ from tabsyn_core.evaluation.fidelity import shape_errors, trend_errors
 from tabsyn_core.evaluation.figure import Figure, over_draws
 from tabsyn_core.evaluation.identities import broken_rules, violated_share
 from tabsyn_core.evaluation.membership import membership, membership_floor
-from tabsyn_core.evaluation.privacy import dcr_floor, dcr_share
+from tabsyn_core.evaluation.privacy import MIN_HOLDOUT, dcr_floor, dcr_share, row_keys
 from tabsyn_core.evaluation.tables import NOT_JUDGED, Floats, Table, align
 from tabsyn_core.evaluation.threads import one_thread
 from tabsyn_core.evaluation.utility import Utility, utility
 from tabsyn_core.progress import Progress, ProgressCallback, silent
+
+_DISTINCT, _MET = 0.9, 0.5  # shares: of distinct training rows, and of held-out rows that are among them
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,15 @@ def evaluate(
         progress: Told after each measure.
 
     Raises:
-        TabsynError: The tables do not match (see :func:`~.tables.align`), or a target is not among the columns.
+        TabsynError: The tables do not match (see :func:`~.tables.align`), most held-out rows are training rows, or a
+            target is not among the columns.
     """
     real = {"training": train, "held-out": holdout, "synthetic": synthetic}
     given = {name: table.drop(NOT_JUDGED, strict=False) for name, table in real.items()}
     _check_targets(targets, given["training"].columns)
     tables = align(given, seed)
     seen, unseen, fake = tables.values()
+    _check_unseen(seen, unseen)
     step = _Steps(progress, 9 + len(targets))
     rows = min(len(unseen), len(fake))
     shapes = [_at_size(shape_errors, seen, table, rows, seed) for table in (fake, unseen)]
@@ -215,6 +219,17 @@ def _check_targets(targets: Sequence[str], columns: Sequence[str]) -> None:
         if target not in columns:
             nearest = get_close_matches(target, columns, n=1, cutoff=0)
             raise TabsynError(f"target '{target}' is not a column of the training table; did you mean {nearest[0]}?")
+
+
+def _check_unseen(seen: Table, unseen: Table) -> None:
+    """Refuse held-out rows that are training rows, if rows of this table do not coincide by themselves."""
+    known = set(row_keys(seen))
+    met = np.mean([key in known for key in row_keys(unseen)])
+    if len(unseen) >= MIN_HOLDOUT and len(known) > _DISTINCT * len(seen) and met > _MET:
+        raise TabsynError(
+            f"{met:.0%} of the held-out rows are training rows, so they are no floor; hold out real rows that the "
+            "generator did not see."
+        )
 
 
 class _Steps:

@@ -15,7 +15,7 @@ from tabsyn_core.evaluation.given import read_tables
 from tabsyn_core.evaluation.molecules import MoleculeMeasures, molecule_measures
 from tabsyn_core.evaluation.page import Report, write_page
 from tabsyn_core.evaluation.report import full_report
-from tabsyn_core.evaluation.tables import subsample
+from tabsyn_core.evaluation.tables import MAX_ROWS, NOT_JUDGED, align, subsample
 from tabsyn_core.files import write_json
 from tabsyn_core.progress import ProgressCallback, silent
 from tabsyn_core.thresholds import Thresholds
@@ -182,6 +182,8 @@ def evaluate_files(
     if not synthetic:
         raise TabsynError("there is no synthetic table to judge; give at least one file.")
     tables = read_tables([real, holdout, *synthetic])
+    for path in synthetic:  # before minutes of work on the first
+        _check_match(tables[real], tables[holdout], tables[path], path if len(synthetic) > 1 else None)
     judged = {
         name: judge(
             tables[real],
@@ -200,6 +202,17 @@ def evaluate_files(
     }
     write_reports(out / "report.html", out / "report.json", {name: each.report for name, each in judged.items()})
     return judged
+
+
+def _check_match(train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame, path: Path | None) -> None:
+    """See that the tables can be compared; of several synthetic ones, ``path`` is told."""
+    given = {"training": train, "held-out": holdout, "synthetic": synthetic}
+    try:
+        align({name: table.head(MAX_ROWS).drop(NOT_JUDGED, strict=False) for name, table in given.items()}, 0)
+    except TabsynError as error:
+        if path is None:
+            raise
+        raise TabsynError(f"{path}: {error}") from error
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:

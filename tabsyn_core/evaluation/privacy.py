@@ -135,7 +135,7 @@ def copies(train: Table, holdout: Table, other: Table, seed: int) -> Copies:
     Shares of exact copies need no hold-out, their floor and the excess need :data:`MIN_HOLDOUT` rows of it, near copies
     :data:`MIN_NEAR`.
     """
-    keys = [_keys(table) for table in (train, holdout, other)]
+    keys = [row_keys(table) for table in (train, holdout, other)]
     seen, unseen, fake = (set(part) for part in keys)
     exact, exact_holdout, exact_floor = (
         np.array([key in rows for key in part], dtype=np.bool_)
@@ -159,7 +159,7 @@ def copies(train: Table, holdout: Table, other: Table, seed: int) -> Copies:
     return Copies(shares[0], shares[1], floor, near, near_floor, max(excess, near_excess, key=_certain))
 
 
-def _keys(table: Table) -> list[bytes]:
+def row_keys(table: Table) -> list[bytes]:
     """One key a row; rows are equal if and only if their keys are."""
     # Adding zero makes -0.0 a 0.0; every gap becomes the one NaN.
     numbers = np.where(np.isnan(table.numbers), np.nan, table.numbers + 0.0)

@@ -20,6 +20,9 @@ Codes = NDArray[np.int64]
 MAX_ROWS = 10_000
 """Longer tables are judged on this many of their rows, drawn at random without replacement."""
 
+MAX_LEVELS = 2_000
+"""A column of more categories names rows rather than says something of them."""
+
 _HUGE = 1e100
 
 
@@ -89,7 +92,8 @@ def align(tables: dict[str, pl.DataFrame], seed: int) -> dict[str, Table]:
 
     Raises:
         TabsynError: A table has no rows or columns, lacks a column or has one too many, holds other kinds of values
-            than the first, an infinite value, or values that are neither numbers nor categories.
+            than the first, an infinite value, values that are neither numbers nor categories, or more categories than
+            :data:`MAX_LEVELS`.
     """
     first = next(iter(tables))
     for name, table in tables.items():
@@ -102,6 +106,12 @@ def align(tables: dict[str, pl.DataFrame], seed: int) -> dict[str, Table]:
     numbers = {name: _numbers(table, numeric, name) for name, table in tables.items()}
     scale = _scale(numbers)
     levels = tuple(_levels(column, tables) for column in categorical)
+    for column, known in zip(categorical, levels, strict=True):
+        if len(known) > MAX_LEVELS:
+            raise TabsynError(
+                f"column '{column}' has {len(known):,} categories; at most {MAX_LEVELS:,} can be judged. Drop it if it "
+                "names rows, or join rare categories."
+            )
     return {
         name: Table(
             tuple(numeric),

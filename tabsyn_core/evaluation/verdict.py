@@ -64,8 +64,8 @@ class Judged:
     @property
     def allowed(self) -> str:
         """The thresholds in words."""
-        green, amber = self.limits
-        return f"green up to {green:g} beyond it, amber up to {amber:g}"
+        green, amber = (f"{100 * each:g} %" if self.name in _SHARES else f"{each:g}" for each in self.limits)
+        return f"green up to {green} beyond it, amber up to {amber}"
 
 
 def above_floor(name: str, synthetic: Figure, floor: Figure, limits: Limits) -> Judged:
@@ -206,6 +206,11 @@ def line_of(dimension: Dimension, judged: Sequence[Judged], evaluation: Evaluati
     if dimension == "structure" and (told := _told_by_columns(judged, evaluation)):
         return Line(dimension=dimension, light=light, sentence=told, figures=figures)
     words = _WORDS[dimension].get(light) or "It could not be judged."
+    unjudged = next((each.synthetic.why for each in judged if each.excess is None and each.synthetic.why), None)
+    if light == "grey" and unjudged and dimension != "chemistry":
+        words = f"It could not be judged: {unjudged}."
+    if dimension == "structure" and light == "green" and unjudged:
+        words = f"Pairs of columns go together as in the real rows. A classifier was not asked: {unjudged}."
     decisive = worst(judged)
     if light in {"amber", "red"} and decisive is not None:
         words += f" What decides is: {decisive.name}."

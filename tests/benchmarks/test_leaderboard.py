@@ -212,6 +212,8 @@ def test_bank_figures_are_0_for_the_same_rows_and_grow_with_what_is_lost(real):
     lost = bank_figures(train, holdout, mixed, real.pair, 0)
     assert lost["figures"]["combinations"] > 2 * same["floor"]["combinations"]
     assert lost["figures"]["density"] > 2 * same["floor"]["density"]
+    ordered = bank_figures(train.sort("amount"), holdout, train, real.pair, 0)
+    assert ordered["figures"]["density"] < same["floor"]["density"], "the order of the rows does not count"
     assert sum(row["real"] for row in lost["counts"]) == train.height
     assert np.max(lost["grids"]["real"]) == 1
 

@@ -210,6 +210,71 @@ def test_csv_values_that_do_not_fit_are_named(tmp_path, row, message):
         judge_csv(tmp_path, f"n,x,flag,grade\n1,0.1,true,1\n{row}\n")
 
 
+def normal(rows, seed, **more):
+    x = np.random.default_rng(seed).normal(size=(rows, 2))
+    return pl.DataFrame({"x": x[:, 0], "y": x[:, 1]} | more)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("s.parquet", b"no parquet", r"s\.parquet is not a Parquet file: .* Give Parquet, or CSV"),
+        ("s.csv", b"x,y\n1,2,3\n", r"s\.csv is not a CSV file: .*; found|s\.csv is not a CSV file: found more fields"),
+        ("s.csv", b"", r"s\.csv is not a CSV file: empty CSV. It needs a line of column names"),
+        ("s.csv", bytes(range(128, 255)), r"s\.csv is not a CSV file: .* in UTF-8\."),
+    ],
+)
+def test_files_that_are_something_else_are_named_with_a_remedy(tmp_path, name, content, message):
+    normal(60, 0).write_parquet(tmp_path / "r.parquet")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TabsynError, match=message) as raised:
+        evaluate_files(tmp_path / "r.parquet", tmp_path / "r.parquet", [tmp_path / name], [], tmp_path / "out")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_is_no_file_and_of_several_tables_the_wrong_one_is_named_at_once(tmp_path):
+    for name, table in {"r": normal(60, 0), "h": normal(60, 1), "s": normal(60, 2)}.items():
+        table.write_parquet(tmp_path / f"{name}.parquet")
+    normal(60, 3).rename({"y": "z"}).write_parquet(tmp_path / "other.parquet")
+    files = [tmp_path / f"{name}.parquet" for name in ("r", "h", "s", "other")]
+    with pytest.raises(TabsynError, match="is a folder; name a Parquet or CSV file in it"):
+        evaluate_files(tmp_path, files[1], files[2:3], [], tmp_path / "out")
+    told = []
+    with pytest.raises(TabsynError, match=r"other\.parquet: the synthetic table .* missing 'y', unknown 'z'"):
+        evaluate_files(files[0], files[1], files[2:], [], tmp_path / "out", progress=told.append)
+    assert told == []
+
+
+def test_held_out_rows_that_were_learnt_from_are_refused():
+    with pytest.raises(TabsynError, match="100% of the held-out rows are training rows"):
+        judge(normal(60, 0), normal(60, 0)[:30], normal(60, 2))
+    few = pl.DataFrame({"a": ["x", "y"] * 30, "b": ["u", "u", "v"] * 20})  # rows that coincide by themselves
+    assert judge(few, few, few, folds=2, thorough=False).report.rows.held_out == 60
+
+
+def test_a_column_that_names_rows_is_refused():
+    named = [normal(800, seed, id=[f"{seed}-{row}" for row in range(800)]) for seed in range(3)]
+    with pytest.raises(TabsynError, match="column 'id' has 2,400 categories; .* Drop it if it names rows"):
+        judge(*named)
+
+
+def test_what_could_not_be_judged_is_said_in_the_verdict():
+    report = judge(normal(3, 0), normal(3, 1), normal(3, 2), targets=["y"], folds=2).report
+    assert sentence(report, "structure").endswith("a two-sample test needs at least 50 rows of each kind; there are 3.")
+    assert sentence(report, "privacy") == (
+        "It could not be judged: distances need a hold-out of at least 20 rows; it has 3."
+    )
+    constant = [normal(60, seed).with_columns(y=pl.lit(1.0)) for seed in range(3)]
+    said = sentence(judge(*constant, targets=["y"], folds=2, thorough=False).report, "utility")
+    assert said == "It could not be judged: the training rows hold fewer than two classes of it."
+
+
+def test_shares_are_judged_in_per_cent(judged):
+    shown = {each.name: each.threshold for line in judged["real"].report.verdict for each in line.figures}
+    assert shown["Copies beyond chance"] == "green up to 0.5 % beyond it, amber up to 2 %"
+    assert shown["Shape error"] == "green up to 0.02 beyond it, amber up to 0.1"
+
+
 def test_files_that_are_absent_are_named(tmp_path):
     with pytest.raises(TabsynError, match=r"absent.csv does not exist"):
         evaluate_files(tmp_path / "absent.csv", tmp_path / "h", [tmp_path / "s"], [], tmp_path / "out")
