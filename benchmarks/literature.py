@@ -85,7 +85,7 @@ def page(points: Sequence[Point], skipped: Sequence[str]) -> str:
         for each in (point for point in points if point.table == table):
             made = [f"{each.vae_updates:,}", f"{each.diffusion_updates:,}", f"{100 * each.of_recipe:.2g} %"]
             rows.append([table, f"{each.minutes:g}", *made, f"{each.shape:.1f}", f"{each.trend:.1f}"])
-        rows.append([f"**{table}, published**", "hours on a GPU", "", "", "100 %", *PUBLISHED[table]])
+        rows.append([f"**{table}, published**", "on a GPU", "", "", "100 %", *PUBLISHED[table]])
     told = [{"seed": point.seed} for point in points]
     parts = ["# TabSyn beside its paper", _INTRODUCTION, setting(told, "literature.py"), markdown([head, *rows])]
     parts.append("![Errors against updates of the score model](literature.svg)")
@@ -94,7 +94,7 @@ def page(points: Sequence[Point], skipped: Sequence[str]) -> str:
 
 _INTRODUCTION = """\
 The preset `tabsyn` is the recipe of Zhang et al. (ICLR 2024) in our own code: 4,000 epochs of the VAE and 10,000 of the
-score model, hours on a GPU. Two CPU cores do a small share of it in minutes, so what stands here is the learning curve:
+score model, on a GPU. Two CPU cores do a small share of it in minutes, so what stands here is the learning curve:
 each line is a fit of its own that was stopped when its budget was over, half of it for the VAE. An error that falls
 with the updates towards the published one is what can be shown at these budgets; that it gets there is not. Rows are
 drawn in 20 steps instead of 50; the paper finds no loss with 10 (section 4.4).

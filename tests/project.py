@@ -16,7 +16,7 @@ import requests
 import yaml
 
 ROOT = Path(__file__).parents[1]
-MOLECULES = 80
+MOLECULES = 110
 POOL = "admet-tabsyn"
 
 SMALL = {

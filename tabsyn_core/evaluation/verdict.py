@@ -7,11 +7,12 @@ floor's spread counts as on the floor.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tabsyn_core.evaluation.evaluation import Evaluation
 from tabsyn_core.evaluation.figure import Figure
 from tabsyn_core.evaluation.molecules import MoleculeMeasures
+from tabsyn_core.evaluation.neighbours import MIN_HOLDOUT
 from tabsyn_core.evaluation.page.content import Column, Dimension, Fix, Light, Line, Reading
 from tabsyn_core.evaluation.sections import PrivacyFigures, mean_support_violations, reading
 from tabsyn_core.thresholds import Limits, Thresholds
@@ -99,14 +100,14 @@ def judge_dimensions(
     limits: Thresholds,
     molecules: MoleculeMeasures | None = None,
 ) -> dict[Dimension, list[Judged]]:
-    """The figures that decide each dimension's light."""
+    """The figures that decide each dimension's light; those of tables too small for a verdict decide none."""
     found, floor = evaluation.figures, evaluation.floor
     supports = mean_support_violations(columns)
     attacked, attacked_floor = evaluation.membership
     worst_attack = max((risk.low for risk in guarded.risks if risk.low is not None), default=None)
     certain = Figure.none("no attack could be made") if worst_attack is None else Figure(max(worst_attack, 0.0))
     nothing = Figure(0.0)
-    return {
+    judged: dict[Dimension, list[Judged]] = {
         "fidelity": [
             above_floor("Shape error", found.shape, floor.shape, limits.shape),
             above_floor("Values no real value could be", *supports, limits.supports),
@@ -143,6 +144,19 @@ def judge_dimensions(
             *([] if molecules is None else [above_floor(_UNREADABLE, *molecules.unreadable, limits.chemistry)]),
         ],
     }
+    if _too_few(evaluation):
+        for dimension in _OF_DISTRIBUTIONS:
+            judged[dimension] = [replace(each, excess=None) for each in judged[dimension]]
+    return judged
+
+
+_OF_DISTRIBUTIONS: tuple[Dimension, ...] = ("fidelity", "structure", "utility")
+
+
+def _too_few(evaluation: Evaluation) -> str:
+    """Why distributions cannot be judged, or nothing."""
+    name, rows = min(evaluation.rows.items(), key=lambda pair: pair[1])
+    return f"a verdict needs at least {MIN_HOLDOUT} rows; the {name} table has {rows}" if rows < MIN_HOLDOUT else ""
 
 
 _TOLD = "Two-sample AUC of boosted trees"
@@ -206,11 +220,14 @@ def line_of(dimension: Dimension, judged: Sequence[Judged], evaluation: Evaluati
     if dimension == "structure" and (told := _told_by_columns(judged, evaluation)):
         return Line(dimension=dimension, light=light, sentence=told, figures=figures)
     words = _WORDS[dimension].get(light) or "It could not be judged."
-    unjudged = next((each.synthetic.why for each in judged if each.excess is None and each.synthetic.why), None)
+    unjudged = next((each.synthetic.why for each in judged if each.excess is None and each.synthetic.why), "")
+    if dimension in _OF_DISTRIBUTIONS:
+        unjudged = _too_few(evaluation) or unjudged
     if light == "grey" and unjudged and dimension != "chemistry":
         words = f"It could not be judged: {unjudged}."
-    if dimension == "structure" and light == "green" and unjudged:
-        words = f"Pairs of columns go together as in the real rows. A classifier was not asked: {unjudged}."
+    elif dimension == "structure" and unjudged:
+        together = "go together as" if light == "green" else "do not go together quite as"
+        words = f"Pairs of columns {together} in the real rows. A classifier was not asked: {unjudged}."
     decisive = worst(judged)
     if light in {"amber", "red"} and decisive is not None:
         words += f" What decides is: {decisive.name}."
@@ -256,7 +273,8 @@ def fixes_of(
         said = f"{each.name}: {each.synthetic.value:.3g}, where real rows have {_floor_of(each)}.{hint}"
         found.append(Fix(text=said, section=dimension, column=column))
     if not found:
-        said = "Every light is green." + begin["structure"][0]
+        green = all(light_of(figures) == "green" for figures in judged.values())
+        said = ("Every light is green." if green else "No light is amber or red.") + begin["structure"][0]
         found.append(Fix(text=said, section="structure", column=begin["structure"][1]))
     return tuple(found[:_FIXES])
 

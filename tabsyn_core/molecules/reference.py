@@ -25,6 +25,8 @@ class Reference:
         self.columns = tuple(table.columns)
         self._fixed = {column.name: column[0] for column in table if column.n_unique() == 1}
         self._whole = [column.name for column in table if column.null_count() == 0]
+        least = zip(table.columns, table.min().row(0), strict=True)
+        self._never_below = [name for name, low in least if low is not None and low >= 0]
         numbers = self.numbers(table)
         self._sorted = [np.sort(values[~np.isnan(values)]) for values in numbers.T]
         self._places = self._ranks(numbers)
@@ -34,9 +36,11 @@ class Reference:
         return np.column_stack([rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in self.columns])
 
     def possible(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows that keep what all training rows share: values that never vary, columns without gaps."""
+        """The rows that keep what all training rows share: what never varies, has no gap or is never below zero."""
         same = [pl.col(name).eq_missing(value) for name, value in self._fixed.items()]
-        return rows.filter(pl.lit(value=True), *same, *(pl.col(name).is_not_null() for name in self._whole))
+        whole = [pl.col(name).is_not_null() for name in self._whole]
+        above = [(pl.col(name) >= 0).fill_null(value=True) for name in self._never_below]
+        return rows.filter(pl.lit(value=True), *same, *whole, *above)
 
     def apart(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows whose nearest training row is none of the parents of their molecule."""

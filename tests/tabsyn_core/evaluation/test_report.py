@@ -221,7 +221,7 @@ def normal(rows, seed, **more):
         ("s.parquet", b"no parquet", r"s\.parquet is not a Parquet file: .* Give Parquet, or CSV"),
         ("s.csv", b"x,y\n1,2,3\n", r"s\.csv is not a CSV file: .*; found|s\.csv is not a CSV file: found more fields"),
         ("s.csv", b"", r"s\.csv is not a CSV file: empty CSV. It needs a line of column names"),
-        ("s.csv", bytes(range(128, 255)), r"s\.csv is not a CSV file: .* in UTF-8\."),
+        ("s.csv", b"x,y\n" + bytes(range(128, 255)), r"s\.csv is not a CSV file: .* in UTF-8\."),
     ],
 )
 def test_files_that_are_something_else_are_named_with_a_remedy(tmp_path, name, content, message):
@@ -254,16 +254,20 @@ def test_held_out_rows_that_were_learnt_from_are_refused():
 
 def test_a_column_that_names_rows_is_refused():
     named = [normal(800, seed, id=[f"{seed}-{row}" for row in range(800)]) for seed in range(3)]
-    with pytest.raises(TabsynError, match="column 'id' has 2,400 categories; .* Drop it if it names rows"):
+    with pytest.raises(TabsynError, match=r"column 'id' has 2,400 categories; .* Drop it if it names rows"):
         judge(*named)
 
 
 def test_what_could_not_be_judged_is_said_in_the_verdict():
     report = judge(normal(3, 0), normal(3, 1), normal(3, 2), targets=["y"], folds=2).report
-    assert sentence(report, "structure").endswith("a two-sample test needs at least 50 rows of each kind; there are 3.")
+    said = "It could not be judged: a verdict needs at least 20 rows; the training table has 3."
+    assert [sentence(report, each) for each in ("fidelity", "structure", "utility")] == [said] * 3
+    assert report.fixes[0].text.startswith("No light is amber or red.")
     assert sentence(report, "privacy") == (
         "It could not be judged: distances need a hold-out of at least 20 rows; it has 3."
     )
+    report = judge(normal(40, 0), normal(30, 1), normal(40, 2), folds=2, thorough=False).report
+    assert "a two-sample test needs at least 50 rows of each kind; there are 40." in sentence(report, "structure")
     constant = [normal(60, seed).with_columns(y=pl.lit(1.0)) for seed in range(3)]
     said = sentence(judge(*constant, targets=["y"], folds=2, thorough=False).report, "utility")
     assert said == "It could not be judged: the training rows hold fewer than two classes of it."

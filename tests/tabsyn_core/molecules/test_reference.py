@@ -13,6 +13,12 @@ def test_rows_keep_what_all_training_rows_share():
     assert Reference(TABLE).possible(rows)["TPSA"].to_list() == [None]
 
 
+def test_what_is_never_below_zero_stays_there():
+    table = TABLE.with_columns(MinEStateIndex=pl.Series([-1.0, 0.0, 1.0, 2.0]))
+    rows = table.head(3).with_columns(MolWt=pl.Series([-0.1, 0.0, 9.0]), MinEStateIndex=-5.0)
+    assert Reference(table).possible(rows)["MolWt"].to_list() == [0.0, 9.0]
+
+
 def test_endpoints_do_not_count():
     reference = Reference(TABLE.with_columns(logS=1.0))
     assert reference.columns == ("MolWt", "TPSA", "RingCount")
