@@ -124,6 +124,7 @@ class RealizeParams(_Strict):
     share: Literal["molecules", "descriptors-only"] = "molecules"
     max_similarity: Annotated[float, Field(gt=0, le=1)] = 1.0
     proposals: Count = 4
+    endpoints: Literal["matched", "imputed"] = "matched"
     local_search: Annotated[int, Field(ge=0)] = 0
     effort: Count = 200
 

@@ -104,6 +104,7 @@ def _run(params: Params, reporter: ProgressReporter) -> str:
         share=wanted.share,
         max_similarity=wanted.max_similarity,
         proposals=wanted.proposals,
+        endpoints=wanted.endpoints,
         local_search=wanted.local_search,
         effort=wanted.effort,
         workers=params.featurize.workers,

@@ -28,7 +28,7 @@ def fold():
 
 
 def test_the_lines_add_one_part_at_a_time_up_to_the_product():
-    ladder = [step for step in molecules.steps() if step.name[0].isdigit()]
+    ladder = [step for step in molecules.steps() if not step.beside]
     assert [step.name[0] for step in ladder] == list("12345")
     product = ladder[3].settings
     assert product["realize"] == molecules.asdict(RealizerConfig())
@@ -91,7 +91,7 @@ def test_the_page_has_a_line_beside_the_floor_and_structures_where_there_are_mol
     cells.append({"table": "made", "seed": 0, "step": lines[5].name, "error": "no luck"})
     page = molecules.page(cells, [fold.real], lines, ["table 'x' is skipped"])
     floor = "| **floor: real hold-out** | – | – | 0.450 | 0.700 |"
-    line = "| 4 + diffusion endpoints | 100.0 % | 100.0 % | 0.400 | 0.600 |"
+    line = "| 4 + matched endpoints | 100.0 % | 100.0 % | 0.400 | 0.600 |"
     assert f"{floor}\n{line}\n" in page
     assert "| real descriptors, drawn endpoints | 0 | " in page
     assert "- 5 + local search, seed 0: no luck" in page

@@ -36,7 +36,8 @@ def table(rows: int, seed: int) -> pl.DataFrame:
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
-    for seed, (path, rows) in enumerate(((paths.TRAIN, 120), (paths.HOLDOUT, 60), (paths.SYNTHETIC, 100))):
+    sizes = {paths.TRAIN: 120, paths.HOLDOUT: 60, paths.SYNTHETIC: 100, paths.REALIZED: 0}
+    for seed, (path, rows) in enumerate(sizes.items()):
         path.parent.mkdir(parents=True, exist_ok=True)
         made = table(rows, seed)
         if path != paths.SYNTHETIC:
@@ -66,6 +67,18 @@ def test_the_step_writes_what_dvc_yaml_declares_and_the_same_again(project, caps
     metrics = json.loads(first[paths.METRICS])
     assert set(metrics["tstr"]) == {"y", "grade"}
     assert str(project) not in first[paths.METRICS].decode() + first[paths.REPORT].decode()
+
+
+@pytest.mark.usefixtures("project")
+def test_rows_with_molecules_are_judged_beside_the_others_also_where_they_keep_their_molecules_back():
+    table(40, 7).with_columns(acceptance_weight=pl.lit(1.0)).write_parquet(paths.REALIZED)
+    pl.DataFrame({"smiles": [f"C{'C' * (row % 9)}O" for row in range(40)]}).write_parquet(paths.PROVENANCE)
+    evaluate.main()
+    metrics = json.loads(paths.METRICS.read_text())
+    assert set(json.loads(paths.REPORT_NUMBERS.read_text())["reports"]) == {"synthetic", "molecules"}
+    assert metrics["realized"]["shape"].keys() == metrics["shape"].keys()
+    assert metrics["realized"]["molecules"]["validity"] == 1
+    assert "molecules" not in metrics
 
 
 @pytest.mark.usefixtures("project")

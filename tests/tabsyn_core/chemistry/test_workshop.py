@@ -10,7 +10,7 @@ from tabsyn_core.chemistry.filters import Oddity, Usual, oddities
 from tabsyn_core.chemistry.proposals import Proposer
 from tabsyn_core.chemistry.similarity import Neighbours
 from tabsyn_core.chemistry.standardize import Standardization, standardize
-from tabsyn_core.chemistry.workshop import ABOUT, SKELETON, Workshop, crew, tasks
+from tabsyn_core.chemistry.workshop import ABOUT, SKELETON, Workshop, crew, further, tasks
 
 SMILES = tuple(
     Chem.CanonSmiles(f"{left}{middle}{right}")
@@ -82,3 +82,10 @@ def test_what_is_too_similar_is_left_out(shop, made):
     limited = replace(shop, max_similarity=0.6)
     kept = pl.concat(map(limited.make, work(limited)))
     assert kept["similarity"].max() <= 0.6 < made["similarity"].max()
+
+
+def test_the_next_round_is_as_large_as_the_last_ones_yield_asks_for():
+    assert further(256, 0, 0, 256) == 256
+    assert further(100, 156, 256, 256) == 192  # 1.1 times 164, in tasks of 32
+    assert further(1, 200, 256, 256) == 32
+    assert further(250, 6, 256, 256) == 256  # never more than at first
