@@ -68,8 +68,8 @@ serve-mlflow: $(INSTALLED) ## MLflow's pages and registry on http://127.0.0.1:50
 	@$(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
-clean: ## remove all that runs made, DVC cache and MLflow store included; keeps data/raw and .venv
-	rm -rf data/interim data/processed data/synthetic models reports data_docs site .admet out/benchmark benchmarks/results
+clean: ## remove all that runs made, DVC cache and MLflow store included; keeps data/raw, .venv and benchmarks/results
+	rm -rf data/interim data/processed data/synthetic models reports data_docs site .admet out/benchmark
 	rm -rf dvc_plots mlflow.db* mlartifacts .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -352,10 +352,11 @@ def impute(
 )
 def evaluate(
     *,
-    real: Annotated[Path, typer.Option(help="Parquet: rows the generator saw.")],
-    holdout: Annotated[Path, typer.Option(help="Parquet: real rows it did not see, the floor of every figure.")],
+    real: Annotated[Path, typer.Option(help="Parquet or CSV: rows the generator saw.")],
+    holdout: Annotated[Path, typer.Option(help="Parquet or CSV: real rows it did not see, the floor of every figure.")],
     synthetic: Annotated[
-        list[Path], typer.Option(help="Parquet: the rows to judge, from any generator; give it again to compare.")
+        list[Path],
+        typer.Option(help="Parquet or CSV: the rows to judge, from any generator; give it again to compare."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
     targets: Annotated[str, typer.Option(help="Columns whose prediction is judged, separated by commas.")] = "",

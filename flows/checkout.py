@@ -27,7 +27,7 @@ KEEP_DAYS = 30
 
 BENCHMARKS = paths.STATE / "benchmark"
 
-TABLES = (paths.TRAIN, paths.HOLDOUT, paths.SYNTHETIC)
+TABLES = (paths.TRAIN, paths.HOLDOUT, paths.SYNTHETIC, paths.REALIZED, paths.PROVENANCE)
 
 RESULTS = (Path("dvc.lock"), Path("reports"), paths.DATA_DOCS, paths.STATE / paths.REGISTRATION.name, *TABLES)
 """What stays of a finished run in its folder, each under its own name, beside its ``params.yaml``."""

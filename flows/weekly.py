@@ -36,7 +36,7 @@ def judge(root: Path, out: Path) -> dict[str, Any]:
     """Evaluate the newest table of the project at ``root`` into ``out`` and return the figures."""
     from tasks.evaluate import evaluate_synthetic  # noqa: PLC0415 - seconds of imports that deploying need not wait
 
-    folder, (train, holdout, synthetic) = newest_results(root)
+    folder, (train, holdout, synthetic, realized, provenance) = newest_results(root)
     get_run_logger().info("judging %s", synthetic)
     metrics = out / paths.METRICS.name
     evaluate_synthetic(
@@ -44,6 +44,8 @@ def judge(root: Path, out: Path) -> dict[str, Any]:
         train=train,
         holdout=holdout,
         synthetic=synthetic,
+        realized=realized,
+        provenance=provenance,
         distributions=None,
         metrics=metrics,
         plots=out / "plots",

@@ -1,4 +1,4 @@
-"""Step 2: all RDKit descriptors of every molecule, and the reason for each one that is missing."""
+"""All RDKit descriptors of every molecule, and the reason for each one that is missing."""
 
 from pathlib import Path
 

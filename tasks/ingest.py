@@ -1,4 +1,4 @@
-"""Step 1: from any table of molecules to one row a molecule; whatever is set apart is listed with its reason."""
+"""From any table of molecules to one row a molecule; whatever is set apart is listed with its reason."""
 
 import math
 import os

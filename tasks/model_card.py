@@ -14,8 +14,19 @@ _WHO = {
 """The words of ``Generator.explain()["drawn_by"]``, in the order in which a row comes about."""
 
 
-def model_card(generator: Generator) -> str:
-    """Markdown: which columns are drawn by what, and what the model file tells about its training rows."""
+_MOLECULES = (
+    "The model also realizes molecules, and for that holds the training molecules, pieces of them and the training "
+    "rows: it is as confidential as those. register.molecules: false in params.yaml leaves them out."
+)
+
+
+def model_card(generator: Generator, *, molecules: bool = False) -> str:
+    """Markdown: which columns are drawn by what, and what the model file tells about its training rows.
+
+    Args:
+        generator: The fitted generator.
+        molecules: Whether the model is served with a realizer, too.
+    """
     drawn = Counter(generator.explain()["drawn_by"])
     lines = [f"- {count} {_WHO.get(who, who)}" for who, count in sorted(drawn.items(), key=_in_order)]
     columns = f"Fitted to {generator.rows:,} rows. Of its {sum(drawn.values())} columns are"
@@ -24,6 +35,7 @@ def model_card(generator: Generator) -> str:
             columns,
             "\n".join(lines),
             _about_training_rows(generator, has_trees="tree" in drawn or "guided tree" in drawn),
+            *([_MOLECULES] if molecules else []),
         ]
     )
 

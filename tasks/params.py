@@ -186,6 +186,14 @@ class Params(_Strict):
     benchmark: BenchmarkParams = BenchmarkParams()
     register_: RegisterParams = Field(alias="register")
 
+    @model_validator(mode="after")
+    def _private_models_have_no_molecules(self) -> "Params":
+        if self.train.privacy is not None and self.realize.num_rows:
+            raise ValueError(
+                "train.privacy does not cover molecules made of pieces of training molecules; set realize.num_rows to 0"
+            )
+        return self
+
 
 def load_params(path: Path) -> Params:
     """Read and check ``params.yaml``.

@@ -208,7 +208,7 @@ def _register_new(
     client: mlflow.MlflowClient, checkout: Path, params: Params, figures: Figures, digest: str
 ) -> ModelVersion:
     name = params.register_.model_name
-    card = model_card(Generator.load(checkout / GENERATOR))
+    card = model_card(Generator.load(checkout / GENERATOR), molecules="realizer" in _served(checkout, params))
     tags = {**provenance(checkout, Path(params.data.watch)), DIGEST_TAG: digest}
     # MLflow reads these two from git itself, credentials in the URL included.
     git = {"mlflow.source.git.commit": tags["git.revision"], "mlflow.source.git.repoURL": origin_url(checkout)}

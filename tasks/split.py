@@ -1,4 +1,4 @@
-"""Step 4: rows held out from the generator; real against real, they are the floor of every figure."""
+"""Rows held out from the generator; real against real, they are the floor of every figure."""
 
 from pathlib import Path
 

@@ -2,6 +2,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.errors import TabsynError
@@ -119,3 +120,15 @@ def test_privacy_and_conditions_are_read_as_they_are_written(tmp_path):
     assert private == PrivacyConfig(epsilon=3.0)
     asked = load(tmp_path, OURS.replace("where: null", "where: {solubility_class: high, MolWt: [200, null]}"))
     assert asked.sample.where == {"solubility_class": "high", "MolWt": [200, None]}
+
+
+def test_a_private_model_goes_without_molecules(tmp_path):
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["train"]["privacy"] = {"epsilon": 3.0, "delta": 1e-5}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(TabsynError, match=r"set realize\.num_rows to 0"):
+        load_params(path)
+    content["realize"]["num_rows"] = 0
+    path.write_text(yaml.safe_dump(content))
+    assert load_params(path).train.privacy is not None
