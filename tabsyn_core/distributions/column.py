@@ -29,6 +29,7 @@ Level = str | int | float | bool
 LATTICE_SHARE = 0.5
 """A body off any decimal grid whose distinct values are a smaller share of its rows is a lattice: nothing between."""
 
+_INT64 = (-(2.0**63), 2.0**63 - 1024)  # the outermost floats that are 64-bit integers
 _MIN_REPEATS = 3  # a repeated value is an atom from this count on,
 _MIN_ATOM_SHARE = 0.005  # and from this share of the rows on
 _MIN_SPIKE_SHARE = 0.02  # on a grid, where repeats are ordinary, an atom has this share of the rows
@@ -198,7 +199,7 @@ class ColumnDistribution:
 
     def _series(self, x: Floats) -> pl.Series:
         series = pl.Series(self.name, x, dtype=pl.Float64).fill_nan(None)
-        return series.cast(pl.Int64) if self.kind is Kind.INTEGER else series
+        return series.clip(*_INT64).cast(pl.Int64) if self.kind is Kind.INTEGER else series
 
     def _atom_states(self, x: Floats) -> NDArray[np.int64]:
         atoms, first = self._atom_values

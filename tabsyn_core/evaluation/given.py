@@ -52,12 +52,17 @@ def _read_csv(path: Path, *, infer: bool) -> pl.DataFrame:
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TabsynError(
             f"{path} is not a Parquet file: {_first_line(error)}. Give Parquet, or CSV with a name that ends in .csv "
             "or .csv.gz."
         ) from error
+    if index := [name for name in table.columns if name.startswith("__index_level_")]:
+        raise TabsynError(
+            f"{path} holds a pandas index as column {index[0]}; write it with to_parquet(..., index=False)."
+        )
+    return table
 
 
 def _first_line(error: Exception) -> str:

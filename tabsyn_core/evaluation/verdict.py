@@ -15,6 +15,7 @@ from tabsyn_core.evaluation.molecules import MoleculeMeasures
 from tabsyn_core.evaluation.neighbours import MIN_HOLDOUT
 from tabsyn_core.evaluation.page.content import Column, Dimension, Fix, Light, Line, Reading
 from tabsyn_core.evaluation.sections import PrivacyFigures, mean_support_violations, reading
+from tabsyn_core.evaluation.utility import Utility
 from tabsyn_core.thresholds import Limits, Thresholds
 
 _FIXES = 3
@@ -104,8 +105,9 @@ def judge_dimensions(
     found, floor = evaluation.figures, evaluation.floor
     supports = mean_support_violations(columns)
     attacked, attacked_floor = evaluation.membership
-    worst_attack = max((risk.low for risk in guarded.risks if risk.low is not None), default=None)
-    certain = Figure.none("no attack could be made") if worst_attack is None else Figure(max(worst_attack, 0.0))
+    made = {risk.name: risk.low for risk in guarded.risks if risk.low is not None}
+    certain = Figure(max(0.0, *made.values())) if made else Figure.none("no attack could be made")
+    by = f" ({max(made, key=made.__getitem__)})" if made and (certain.value or 0.0) > 0 else ""
     nothing = Figure(0.0)
     judged: dict[Dimension, list[Judged]] = {
         "fidelity": [
@@ -121,7 +123,7 @@ def judge_dimensions(
                 f"{entry.score.replace('R2', 'R²')} on {entry.target}",
                 entry.tstr,
                 entry.trtr,
-                None if entry.difference.value is None else -entry.difference.value,
+                None if entry.difference.value is None or not _teaches(entry) else -entry.difference.value,
                 limits.utility,
                 2 * (entry.difference.std or 0.0),
             )
@@ -134,7 +136,7 @@ def judge_dimensions(
                 above(0.5, f"Membership AUC by {kind}", attacked[name], attacked_floor[name], limits.membership)
                 for kind, name in (("distance", "distance_auc"), ("density ratio", "density_auc"))
             ),
-            above_floor("Risk of the worst attack, lower bound", certain, nothing, limits.attack),
+            above_floor(f"Risk of the worst attack{by}, lower bound", certain, nothing, limits.attack),
             *_of_structures(molecules, limits),
         ],
         "chemistry": [
@@ -148,6 +150,12 @@ def judge_dimensions(
         for dimension in _OF_DISTRIBUTIONS:
             judged[dimension] = [replace(each, excess=None) for each in judged[dimension]]
     return judged
+
+
+def _teaches(entry: Utility) -> bool:
+    """Whether real rows teach anything of a target: more than its mean or its commonest class."""
+    least = 0.0 if entry.score == "R2" else 0.5
+    return entry.trtr.value is not None and entry.trtr.value > least
 
 
 _OF_DISTRIBUTIONS: tuple[Dimension, ...] = ("fidelity", "structure", "utility")
@@ -197,7 +205,7 @@ _WORDS: dict[Dimension, dict[Light, str]] = {
         "green": "Models trained on synthetic rows predict real ones as well as models trained on real rows.",
         "amber": "Models trained on synthetic rows predict real ones, less well than models trained on real rows.",
         "red": "Models trained on synthetic rows lose much of what real rows teach.",
-        "grey": "No target was judged.",
+        "grey": "No target was judged, or none of which real rows teach anything.",
     },
     "privacy": {
         "green": "No attack that was tried learns more than the population gives away.",

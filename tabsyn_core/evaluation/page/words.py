@@ -15,6 +15,9 @@ _TELLS = (
 )
 """Below which AUC, in words."""
 
+_COPIES = 0.35
+"""An AUC below, and well below its floor, tells of copies."""
+
 _HEADLINES = ("R2", "R²", "AUROC")
 _MODELS = {"lightgbm": "boosted trees", "logistic": "logistic regression", "ridge": "ridge regression"}
 
@@ -120,6 +123,8 @@ def _detection(found: Detector) -> str:
         sentence += f" and held-out rows get {number(found.floor)}"
     if found.factorised is not None:
         sentence += f"; rows without any dependence between columns get {number(found.factorised)}"
+    if auc < _COPIES and (found.floor is None or found.floor > auc + _COPIES / 2):
+        sentence += "; so far below it, synthetic rows are nearer to training rows than those to one another: copies"
     return sentence + "."
 
 

@@ -273,3 +273,9 @@ def test_an_unknown_level_takes_the_likeliest_state_and_is_impossible():
     unknown = pl.Series("x", ["c", None])
     assert encoded(distribution, unknown)[0].tolist() == [1, 1]
     assert np.all(np.isneginf(distribution.log_prob(unknown)))
+
+
+def test_integers_of_any_size_give_integers():
+    values = [0, *(sign * 2**k for k in range(1, 52) for sign in (-1, 1))]
+    distribution, _ = fit(values, kind=Kind.INTEGER)
+    assert distribution.sample(1000, np.random.default_rng(0)).dtype == pl.Int64

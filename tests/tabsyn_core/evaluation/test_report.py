@@ -279,6 +279,13 @@ def test_shares_are_judged_in_per_cent(judged):
     assert shown["Shape error"] == "green up to 0.02 beyond it, amber up to 0.1"
 
 
+def test_a_pandas_index_is_no_column(train, tmp_path):
+    path = tmp_path / "rows.parquet"
+    train.with_columns(pl.int_range(pl.len()).alias("__index_level_0__")).write_parquet(path)
+    with pytest.raises(TabsynError, match=r"rows\.parquet holds a pandas index .* index=False"):
+        evaluate_files(path, path, [path], [], tmp_path / "out")
+
+
 def test_files_that_are_absent_are_named(tmp_path):
     with pytest.raises(TabsynError, match=r"absent.csv does not exist"):
         evaluate_files(tmp_path / "absent.csv", tmp_path / "h", [tmp_path / "s"], [], tmp_path / "out")
