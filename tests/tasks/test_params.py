@@ -116,7 +116,8 @@ def test_what_the_file_says_of_the_generator_are_its_defaults():
 
 
 def test_privacy_and_conditions_are_read_as_they_are_written(tmp_path):
-    private = load(tmp_path, OURS.replace("privacy: null", "privacy: {epsilon: 3.0}")).train.privacy
+    text = OURS.replace("privacy: null", "privacy: {epsilon: 3.0}").replace("num_rows: 500", "num_rows: 0")
+    private = load(tmp_path, text).train.privacy
     assert private == PrivacyConfig(epsilon=3.0)
     asked = load(tmp_path, OURS.replace("where: null", "where: {solubility_class: high, MolWt: [200, null]}"))
     assert asked.sample.where == {"solubility_class": "high", "MolWt": [200, None]}
