@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from bank import bank_figures
-from real_tables import RealTable, code_digest
+from figures import measured
+from real_tables import RealTable
+from sources import digest_of
 
 import tabsyn_core
-from tabsyn_core.chemistry.rules import violations
 from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.errors import TabsynError
-from tabsyn_core.evaluation import Evaluation, evaluate
-from tabsyn_core.evaluation.identities import violated_share
 from tabsyn_core.files import read_json, read_parquet, write_json, write_parquet
 from tabsyn_core.generator import Generator
 from tabsyn_core.identities import Identities
@@ -28,9 +26,7 @@ from tabsyn_core.schema import Kind, TableSchema
 
 PACKAGE = Path(tabsyn_core.__file__).parent
 
-_HERE = Path(__file__).parent
-_USED = ("cells.py", "bank.py", "real_tables.py")
-_OTHERS = [file.name for file in _HERE.glob("*.py") if file.name not in _USED]
+_JUDGE = ("figures", "real_tables", "tabsyn_core.identities")
 
 Cell = dict[str, Any]
 
@@ -90,6 +86,7 @@ class Step:
         draw: From a fold and perhaps a limit in seconds to as many rows as there are for training.
         beside: Whether it is no step of the ladder.
         limited: Whether it gets as many seconds as the longest fit of the ladder.
+        modules: What draws; with what they import, the code that counts.
     """
 
     name: str
@@ -98,6 +95,12 @@ class Step:
     draw: Callable[[Fold, float | None], Drawn]
     beside: bool = False
     limited: bool = False
+    modules: tuple[str, ...] = ("tabsyn_core.generator",)
+
+    @cached_property
+    def code(self) -> str:
+        """A digest of the code that draws its rows."""
+        return digest_of(self.modules)
 
 
 def generated(name: str, about: str, config: GeneratorConfig, *, beside: bool = False, limited: bool = False) -> Step:
@@ -153,13 +156,13 @@ class Bench:
         key = _digest([fold.real.digest, step.settings, fold.seed, step.limited])
         path = (self.results or self.cache / "cells") / f"{fold.real.name}-{fold.seed}-{key}.json"
         known = read_json(path) if path.exists() else {}
-        if known.get("code") == self._code and ("error" not in known or not self.run):
+        if known.get("code") == _code(step) and ("error" not in known or not self.run):
             return {**known, "step": step.name}
         return self._cell(path, fold, step, limit) if self.run else None
 
     def _cell(self, path: Path, fold: Fold, step: Step, limit: float | None) -> Cell:
         found: Cell = {"table": fold.real.name, "step": step.name, "seed": fold.seed, "settings": step.settings}
-        found["code"] = self._code
+        found["code"] = _code(step)
         try:
             drawn = self.drawn(fold, step, limit)
             found |= {
@@ -177,7 +180,7 @@ class Bench:
 
     def drawn(self, fold: Fold, step: Step, limit: float | None = None) -> Drawn:
         """The rows, from the cache if only the way they are judged has changed."""
-        key = _digest([fold.real.digest, step.settings, fold.seed, step.limited, self._generator_code])
+        key = _digest([fold.real.digest, step.settings, fold.seed, step.limited, step.code])
         rows, seconds = (self.cache / "rows" / f"{key}.{kind}" for kind in ("parquet", "json"))
         if seconds.exists():
             return Drawn(read_parquet(rows), **read_json(seconds))
@@ -187,84 +190,11 @@ class Bench:
         write_json(seconds, told)
         return drawn
 
-    @cached_property
-    def _code(self) -> str:
-        return _digest([code_digest(PACKAGE, but=("private", "molecules")), code_digest(_HERE, but=_OTHERS)])
 
-    @cached_property
-    def _generator_code(self) -> str:
-        return code_digest(PACKAGE, but=("private", "molecules", "evaluation"))
+def _code(step: Step) -> str:
+    """Of what draws and of what judges."""
+    return _digest([step.code, digest_of(_JUDGE)])
 
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def measured(fold: Fold, rows: pl.DataFrame) -> Cell:
-    """Every figure of the rows, the same of the held-out rows, and what gave the rows away."""
-    evaluation = evaluate(fold.train, fold.holdout, rows, targets=fold.real.targets, seed=fold.seed)
-    content = evaluation.details()
-    broken = {words: float(marks.mean()) for words, marks in fold.identities.broken(rows).items() if marks.any()}
-    pair = fold.real.pair
-    return {
-        **({"bank": bank_figures(fold.train, fold.holdout, rows, pair, fold.seed)} if pair else {}),
-        "rows": content["rows"],
-        "columns": fold.train.width,
-        "figures": _figures(content, evaluation, "tstr") | _obedience(fold, rows),
-        "floor": _figures(content["floor"], evaluation, "trtr") | _obedience(fold, fold.holdout),
-        "telltales": content["telltales"][:10],
-        "worst_shapes": content["columns"][:10],
-        "broken_rules": violations(fold.real.completed(rows))
-        .filter(pl.col("violated") > 0)
-        .sort("share", descending=True)
-        .select("rule", "share")
-        .head(10)
-        .to_dicts(),
-        "broken_identities": dict(sorted(broken.items(), key=lambda item: -item[1])[:10]),
-    }
-
-
-def _figures(content: Mapping[str, Any], evaluation: Evaluation, endpoint: str) -> Cell:
-    return {
-        "c2st_trees": content["c2st"]["lightgbm"],
-        "c2st_trees_folds_std": content["c2st"].get("lightgbm_std"),
-        "c2st_logistic": content["c2st"]["logistic"],
-        "shape": content["shape"]["mean_error"],
-        "trend": content["trend"]["mean_error"],
-        "alpha_precision": content["coverage"]["alpha_precision"],
-        "beta_recall": content["coverage"]["beta_recall"],
-        "dcr": content["dcr"]["share"],
-        "mia": content["mia"]["auc"],
-        "utility": {each.target: getattr(each, endpoint).value for each in evaluation.utility},
-    }
-
-
-def _obedience(fold: Fold, rows: pl.DataFrame) -> Cell:
-    """Shares of rows that obey all rules of chemistry, all identities found, all supports; and of exact copies."""
-    broken = violated_share(fold.real.completed(rows)).value
-    known = fold.train.hash_rows()
-    return {
-        "rules": None if broken is None else 1 - broken,
-        "identities": _share(fold.identities.obeyed(rows)),
-        "supports": _share(supported(fold, rows)),
-        "copies": _share(rows.select(fold.train.columns).hash_rows().is_in(known.implode())),
-    }
-
-
-def _share(marks: pl.Series) -> float:
-    return float(marks.to_numpy().mean())
-
-
-def supported(fold: Fold, rows: pl.DataFrame) -> pl.Series:
-    """Which rows hold nothing impossible: bounds, whole numbers, known levels, gaps only where there are gaps."""
-    marks = [pl.lit(value=True)]
-    for column in fold.schema.columns:
-        value = pl.col(column.name)
-        fine = [value.is_not_null()] if not column.nullable else []
-        if column.kind is Kind.CATEGORICAL:
-            fine.append(value.is_in(fold.train[column.name].unique().drop_nulls().implode()))
-        fine += [value >= column.lower] if column.lower is not None else []
-        fine += [value <= column.upper] if column.upper is not None else []
-        fine += [value == value.round()] if column.kind is Kind.INTEGER and rows.schema[column.name].is_float() else []
-        marks.append(pl.all_horizontal(fine).fill_null(value=column.nullable) if fine else pl.lit(value=True))
-    return rows.select(pl.all_horizontal(marks).alias("supported")).to_series()

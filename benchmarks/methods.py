@@ -58,7 +58,8 @@ def line(name: str, seconds: float | None, **changes: Any) -> "Step":
     about = "as published" if seconds is None else f"{seconds:.0f} s"
     called = f"{name}{PUBLISHED}" if seconds is None else name
     settings = {"method": name, "seconds": seconds, **changes}
-    return Step(called, about, settings, lambda fold, _: _draw(fold, name, seconds, changes))
+    modules = ("tabsyn_core.generator",) if name == OURS else BASELINES[name].modules
+    return Step(called, about, settings, lambda fold, _: _draw(fold, name, seconds, changes), modules=modules)
 
 
 def build(names: list[str]) -> list[str]:

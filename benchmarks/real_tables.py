@@ -125,12 +125,12 @@ def code_digest(folder: Path, *, but: Sequence[str] = ()) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         if file.relative_to(folder).parts[0] not in but:
-            digest.update(f"{file.relative_to(folder)}\n{_meaning(file)}\n".encode())
+            digest.update(f"{file.relative_to(folder)}\n{meaning(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _meaning(file: Path) -> str:
-    """The syntax tree without its docstrings."""
+def meaning(file: Path) -> str:
+    """The syntax tree of a file without its docstrings."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)

@@ -3,13 +3,13 @@
 import zlib
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tabsyn_core.config import FrontEnd
 from tabsyn_core.distributions.body import Body
 from tabsyn_core.distributions.column import ColumnDistribution, fit_column
 from tabsyn_core.distributions.families import Family, Lattice, Parametric, Quantiles
@@ -19,6 +19,9 @@ from tabsyn_core.distributions.table import Distributions, fit_table
 from tabsyn_core.progress import Progress, ProgressCallback, silent
 from tabsyn_core.schema import ColumnSchema, Kind, TableSchema
 
+if TYPE_CHECKING:
+    from tabsyn_core.config import FrontEnd
+
 Floats = NDArray[np.float64]
 
 _OUTERMOST = 1e-7  # level of the smallest and one minus that of the largest value, as QuantileTransformer clips them
@@ -26,7 +29,7 @@ _EXTREME = 1e100  # larger values are scaled by a power of two, so that their sq
 
 
 def front_end_distributions(
-    front_end: FrontEnd, table: pl.DataFrame, schema: TableSchema, *, seed: int, progress: ProgressCallback = silent
+    front_end: "FrontEnd", table: pl.DataFrame, schema: TableSchema, *, seed: int, progress: ProgressCallback = silent
 ) -> Distributions:
     """Fit every column of the schema the way a front end does. All of them pass through the same codec.
 
@@ -113,7 +116,7 @@ def _present(values: pl.Series) -> Floats:
     return np.asarray(x[~np.isnan(x)], dtype=np.float64)
 
 
-_FITS: dict[FrontEnd, Callable[[pl.Series, ColumnSchema, int], ColumnDistribution]] = {
+_FITS: dict["FrontEnd", Callable[[pl.Series, ColumnSchema, int], ColumnDistribution]] = {
     "families without atoms": _without_atoms,
     "quantile": partial(_mapped, _quantiles),
     "gaussian": partial(_mapped, _normal),

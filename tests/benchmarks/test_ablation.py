@@ -9,7 +9,8 @@ import pages
 import polars as pl
 import pytest
 import real_tables
-from cells import Bench, Fold, Step, independent_columns, noisy_bootstrap, supported
+from cells import Bench, Fold, Step, independent_columns, noisy_bootstrap
+from figures import supported
 
 from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.errors import TabsynError
