@@ -1,21 +1,38 @@
 """TabSyn as its authors published it (Zhang et al., ICLR 2024): our own code with their recipe."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import polars as pl
+import torch
+from torch import Tensor, nn
 from typing_extensions import override
 
 from tabsyn_core.baselines.base import Baseline
+from tabsyn_core.baselines.own import device_of, seeded
+from tabsyn_core.codec import Codec
 from tabsyn_core.config import GeneratorConfig
+from tabsyn_core.diffusion import EDMPreconditioning, edm_loss
 from tabsyn_core.distributions.front_ends import front_end_distributions
+from tabsyn_core.distributions.table import Distributions
+from tabsyn_core.files import read_json, write_json
 from tabsyn_core.generator import Generator
+from tabsyn_core.networks import ResidualDenoiser
 from tabsyn_core.progress import ProgressCallback
 from tabsyn_core.schema import TableSchema
+from tabsyn_core.vae import VAE
 
+_TRAINED = "baseline.json"
 _LEAST_SECONDS = 1e-3
+_ENOUGH_UPDATES = 2000
+_LEAST_BATCH = 256
+_TIMED = 4  # updates, of which the first, which allocates, does not count
+_RESERVED = 0.9  # of what is left is spent on updates
+_LATENT_ROWS = 20_000  # that the VAE encodes for the score model, at least, at a third of an update's cost each
 
 
 @dataclass(eq=False, kw_only=True)
@@ -23,8 +40,10 @@ class PublishedTabSyn(Baseline):
     """:meth:`tabsyn_core.config.GeneratorConfig.published`, trained in epochs.
 
     An epoch is as many updates as fit into the table; a table shorter than the published batch of 4,096 rows is one
-    batch. A budget in seconds goes to the VAE for one half at most and to the score model for the rest; what stops
-    early stops at a high learning rate, as the published training, whose rate is constant, would.
+    batch. A budget in seconds makes the same share of both networks' published epochs, told by the time of a few
+    updates, along a schedule of learning rates that ends with it; the VAE gets half of the seconds at most. Where that
+    would be few updates, batches are smaller, down to 256 rows: on a CPU the seconds go with the rows, and one update
+    of 4,096 rows teaches less than sixteen of 256.
 
     Attributes:
         vae_epochs: Published epochs of the VAE.
@@ -42,8 +61,8 @@ class PublishedTabSyn(Baseline):
     def _fit(
         self, table: pl.DataFrame, schema: TableSchema, seed: int, deadline: float | None, progress: ProgressCallback
     ) -> None:
-        config = self._scaled(table.height)
         distributions = front_end_distributions("quantile", table, schema, seed=seed)
+        config = self._scaled(table.height, self._share(table, schema, distributions, seed, deadline))
         self.generator = Generator(config).fit(
             table,
             seed=seed,
@@ -53,7 +72,11 @@ class PublishedTabSyn(Baseline):
             progress=progress,
         )
         made = {curve.phase: max([0, *curve.updates]) for curve in self.generator.curves}
-        published = {"vae": config.vae.num_updates, "diffusion": config.num_updates}
+        batches = {"vae": config.vae.batch_size, "diffusion": config.diffusion.batch_size}
+        published = {
+            phase: epochs * -(-table.height // batches[phase])
+            for phase, epochs in (("vae", self.vae_epochs), ("diffusion", self.epochs))
+        }
         for phase, updates in made.items():
             self.effort |= {f"{phase} updates": updates, f"published {phase} updates": published[phase]}
 
@@ -62,26 +85,76 @@ class PublishedTabSyn(Baseline):
         return self.generator.sample(n, seed=seed, num_steps=self.steps)
 
     def save(self, path: Path) -> None:
-        """Write the generator to a folder; see :meth:`tabsyn_core.generator.Generator.save`."""
+        """Write the generator to a folder, see :meth:`tabsyn_core.generator.Generator.save`, and how it was trained."""
         self.generator.save(path)
+        trained = {name: getattr(self, name) for name in ("vae_epochs", "epochs", "steps", "effort")}
+        write_json(path / _TRAINED, trained)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what :meth:`save` wrote."""
-        baseline = cls()
-        baseline.generator = Generator.load(path)
+        trained = read_json(path / _TRAINED)
+        effort = trained.pop("effort")
+        baseline = cls(**trained)
+        baseline.generator, baseline.effort = Generator.load(path), effort
         baseline.config, baseline.schema = baseline.generator.config, baseline.generator.schema
-        baseline.effort = {}
         return baseline
 
-    def _scaled(self, rows: int) -> GeneratorConfig:
-        """The recipe with batches no longer than the table and epochs counted in updates."""
+    def _scaled(self, rows: int, share: float) -> GeneratorConfig:
+        """The recipe with a share of its epochs, counted in updates, and batches no longer than the table."""
         config = self.config or GeneratorConfig.published()
-        vae = replace(config.vae, batch_size=min(config.vae.batch_size, rows))
-        diffusion = replace(config.diffusion, batch_size=min(config.diffusion.batch_size, rows))
+        vae_batch, vae_updates = _batches(rows, config.vae.batch_size, self.vae_epochs, share)
+        batch, updates = _batches(rows, config.diffusion.batch_size, self.epochs, share)
         return replace(
             config,
-            vae=replace(vae, num_updates=self.vae_epochs * -(-rows // vae.batch_size)),
-            diffusion=diffusion,
-            num_updates=self.epochs * -(-rows // diffusion.batch_size),
+            vae=replace(config.vae, batch_size=vae_batch, num_updates=vae_updates),
+            diffusion=replace(config.diffusion, batch_size=batch),
+            num_updates=updates,
         )
+
+    def _share(
+        self, table: pl.DataFrame, schema: TableSchema, distributions: Distributions, seed: int, deadline: float | None
+    ) -> float:
+        """How much of the published epochs fits before a deadline; 1 without one."""
+        codec = Codec(schema, dict(distributions))
+        if deadline is None or not codec.columns:
+            return 1.0
+        config, rows = self.config or GeneratorConfig.published(), table.height
+        device = device_of(config.device)
+        with seeded(seed, config.threads) as random:
+            encoded = codec.encode(table.head(_LEAST_BATCH), np.random.default_rng([seed, 0]))
+            states, ranks = (part.to(device) for part in encoded.batch(torch.arange(len(encoded)), random))
+            c = config.vae
+            vae = VAE(
+                *codec.bounds(), d_token=c.d_token, width=c.width, num_layers=c.num_layers, num_heads=c.num_heads
+            ).to(device)
+            encoding = _seconds(vae, lambda: torch.stack(vae.loss(states, ranks, random)).sum()) / len(encoded)
+            latent = torch.randn(len(encoded), len(codec.columns) * c.d_token, device=device)
+            network = ResidualDenoiser(latent.shape[1], config.diffusion.width, config.diffusion.num_blocks)
+            score = EDMPreconditioning(network, config.diffusion.sigma_data).to(device)
+            settings = {"p_mean": config.diffusion.p_mean, "p_std": config.diffusion.p_std}
+            denoising = _seconds(score, lambda: edm_loss(score, latent, **settings, generator=random)) / len(encoded)
+        left = deadline - time.monotonic() - max(rows, _LATENT_ROWS) * encoding / 3
+        return _RESERVED * left / (rows * (self.vae_epochs * encoding + self.epochs * denoising))
+
+
+def _batches(rows: int, published: int, epochs: int, share: float) -> tuple[int, int]:
+    """Rows a batch and updates of a share of epochs, whose batches shrink where there would be few."""
+    whole = min(published, rows)
+    if share >= 1:
+        return whole, epochs * -(-rows // whole)
+    seen = max(0.0, share) * epochs * rows
+    batch = int(np.clip(seen / _ENOUGH_UPDATES, min(_LEAST_BATCH, whole), whole))
+    return batch, max(1, round(seen / batch))
+
+
+def _seconds(network: nn.Module, loss: Callable[[], Tensor]) -> float:
+    """Of an update of a network, which is not used again."""
+    optimizer = torch.optim.AdamW(network.parameters())
+    for number in range(_TIMED):
+        if number == 1:
+            start = time.monotonic()
+        optimizer.zero_grad()
+        loss().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return (time.monotonic() - start) / (_TIMED - 1)
