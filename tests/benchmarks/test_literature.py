@@ -33,12 +33,42 @@ def test_lost_dependence_is_an_error_of_trend_alone_and_every_pair_counts(fold):
     assert 11 < trend < 30  # x with y loses half, group with same two thirds, the other eight pairs what chance takes
 
 
-def test_a_line_of_the_page_stands_above_what_was_published():
-    points = [literature.Point("magic", 2.0, 0, 100, 1000, 0.01, 20.0, 12.0)]
-    page = literature.page(points, ["table 'adult' is skipped"])
-    assert "| magic | 2 | 100 | 1,000 | 1 % | 20.0 | 12.0 |\n| **magic, published** |" in page
+def point_of(table="magic", **changes):
+    known = {"minutes": 2.0, "seed": 0, "batch": 256, "vae_updates": 100, "diffusion_updates": 1000, "of_recipe": 0.01}
+    known |= {"fit_seconds": 120.0, "sample_seconds": 9.0, "rows": 5000, "shape": 20.0, "trend": 12.0}
+    return literature.Point(table, **{**known, "vae_alone": (1.25, 2.5), "training_rows": (0.9, 2.7), **changes})
+
+
+def test_lines_of_the_page_stand_above_what_no_diffusion_can_mend_and_what_was_published():
+    page = literature.page([point_of(), point_of(minutes=4.0, vae_alone=(1.1, 2.4))], ["table 'adult' is skipped"])
+    assert "| magic | 2 | 256 | 100 | 1,000 | 1 % | 20.0 | 12.0 |" in page
+    assert "| magic, VAE alone | 4 |  | 100 |  |  | 1.1 | 2.4 |" in page
+    assert "| magic, 5,000 training rows |  |  |  |  |  | 0.9 | 2.7 |\n| **magic, published** |" in page
     assert "| 1.4 | 2.2 |" in page
     assert "_table 'adult' is skipped_" in page
+
+
+def test_a_point_is_kept_and_found_again(fold, tmp_path, monkeypatch):
+    calls = []
+
+    def counted(fold, minutes, threads):
+        calls.append((minutes, threads))
+        return point_of(fold.real.name, minutes=minutes)
+
+    monkeypatch.setattr(literature, "point", counted)
+    first, again = (literature.known_or_new(tmp_path, fold, 2.0, 1) for _ in range(2))
+    assert first == again == point_of("made")
+    literature.known_or_new(tmp_path, fold, 4.0, 1)
+    assert calls == [(2.0, 1), (4.0, 1)]
+
+
+def test_a_point_is_a_fit_of_the_preset_with_all_that_is_told(fold, monkeypatch):
+    monkeypatch.setattr(literature, "ROWS", 200)
+    found = literature.point(fold, 0.1, 1)
+    assert (found.table, found.rows, found.batch) == ("made", 200, 256)
+    assert 0 < found.of_recipe < 1
+    assert found.shape > found.vae_alone[0] - 1
+    assert found.fit_seconds < 60
 
 
 def test_a_fit_without_updates_is_left_out_of_the_curves():

@@ -9,6 +9,7 @@ from known import known_table, schema_of
 
 from tabsyn_core.baselines import BASELINES
 from tabsyn_core.config import ChainConfig, DiffusionConfig, GeneratorConfig, VAEConfig
+from tabsyn_core.errors import TabsynError
 from tabsyn_core.networks import ResidualDenoiser
 
 SMALL = GeneratorConfig(
@@ -75,3 +76,14 @@ def test_what_is_saved_draws_in_as_many_steps(table, tmp_path):
     loaded = type(fit).load(tmp_path / "model")
     assert (loaded.steps, loaded.epochs, loaded.effort) == (3, 1, fit.effort)
     assert loaded.sample(20, seed=1).equals(fit.sample(20, seed=1))
+
+
+def test_the_vae_alone_gives_rows_back(table):
+    fit = BASELINES["tabsyn"](vae_epochs=5, epochs=1, config=SMALL).fit(table, schema_of(table), seed=0)
+    rows = fit.reconstructed(table.head(500), seed=0)
+    assert rows.schema == table.schema
+    x, found = (each["x"].to_numpy() for each in (table.head(500), rows))
+    assert abs(found - x).mean() < 0.2
+    assert (rows["flag"] == table["flag"].head(500)).mean() > 0.95
+    with pytest.raises(TabsynError, match="no VAE"):
+        BASELINES["tabsyn"]().reconstructed(table, seed=0)
