@@ -5,6 +5,7 @@
 
 import ctypes
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -91,6 +92,7 @@ def _draw(fold: "Fold", name: str, seconds: float | None, changes: Mapping[str, 
         write_parquet(out / "train.parquet", fold.train)
         write_json(out / "schema.json", fold.schema.to_json())
         job = {"method": name, "changes": changes, "seed": fold.seed, "seconds": seconds, "folder": folder}
+        job["parent"] = os.getpid()
         limit = None if seconds is None else 3 * seconds + _GRACE
         command = [sys.executable, __file__, json.dumps(job)]
         try:
@@ -141,15 +143,18 @@ def _peak_mib() -> float:
     return max(*(own or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]), others) / 1024
 
 
-def _end_with_parent() -> None:
-    """Let Linux kill this process with the one that started it: a published recipe takes hours."""
+def _end_with(parent: int) -> None:
+    """Let Linux kill this process with the one that started it, if that is still there: a recipe may take hours."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit("the benchmark has ended.")
 
 
 if __name__ == "__main__":
-    _end_with_parent()
+    asked = json.loads(sys.argv[1])
+    _end_with(asked["parent"])
     try:
-        _fit_and_draw(json.loads(sys.argv[1]))
+        _fit_and_draw(asked)
     except TabsynError as error:
         sys.exit(str(error))

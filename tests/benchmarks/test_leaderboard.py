@@ -1,6 +1,9 @@
 """The leaderboard's own machinery: real processes for methods, pages from a few cells."""
 
 import json
+import subprocess
+import sys
+import time
 from copy import deepcopy
 from dataclasses import replace
 
@@ -9,6 +12,7 @@ import leaderboard
 import methods
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 import real_tables
 from bank import bank_figures
@@ -100,6 +104,45 @@ def test_a_method_runs_in_a_process_of_its_own_and_a_failing_one_says_why(real, 
     again = leaderboard.run(Bench(tmp_path / "elsewhere", run=False, results=tmp_path / "results"), [fold], steps)
     assert again == [poor, fair]
     assert not (tmp_path / "elsewhere").exists()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import leaderboard, polars as pl, real_tables
+from cells import Bench, Fold
+folder = Path(sys.argv[1])
+real = real_tables.RealTable("made", pl.read_parquet(folder / "rows.parquet"), ("label",))
+steps = leaderboard.lines(["bootstrap", "wgan-gp"], 3600.0, published=False)
+leaderboard.run(Bench(folder, run=True, results=folder / "results"), [Fold(real, 0)], steps)
+"""
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was_and_leaves_no_method_behind(real, tmp_path):
+    real.rows.write_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "results").mkdir()
+    there = str(real_tables.ROOT / "benchmarks")
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=there) as killed:
+        try:
+            assert _wait(lambda: [*(tmp_path / "results").glob("*.json")])
+            assert _wait(lambda: psutil.Process(killed.pid).children()), "the second method has begun"
+            (method,) = psutil.Process(killed.pid).children()
+        finally:
+            killed.kill()
+    assert _wait(lambda: not method.is_running() or method.status() == psutil.STATUS_ZOMBIE)
+    (known,) = (tmp_path / "results").iterdir()
+    before = known.read_bytes(), known.stat().st_mtime_ns
+    bench = Bench(tmp_path, run=True, results=tmp_path / "results")
+    (cell,) = leaderboard.run(bench, [Fold(real, 0)], leaderboard.lines(["bootstrap"], 3600.0, published=False))
+    assert cell["figures"]["copies"] == 1
+    assert (known.read_bytes(), known.stat().st_mtime_ns) == before
+
+
+def _wait(happened):
+    end = time.monotonic() + 120
+    while not (so := happened()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return so
 
 
 def test_a_method_that_does_not_end_is_stopped(real, monkeypatch):
