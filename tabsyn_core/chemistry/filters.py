@@ -21,6 +21,9 @@ try:
 except ImportError:  # a build of RDKit without its contributed code
     sascorer = None
 
+sa_score = sascorer.calculateScore if sascorer else None
+"""How hard a molecule is to make, 1 to 10 (Ertl & Schuffenhauer, 2009); nothing where RDKit does not bring it."""
+
 
 @dataclass(frozen=True)
 class Oddity:
@@ -45,7 +48,7 @@ class Oddity:
             frozenset(f"{atom.GetSymbol()}{atom.GetFormalCharge():+d}" for atom in molecule.GetAtoms()),
             frozenset(map(len, molecule.GetRingInfo().AtomRings())),
             frozenset(entry.GetDescription() for entry in _alerts().GetMatches(molecule)),
-            float(sascorer.calculateScore(molecule)) if sascorer else 0.0,
+            float(sa_score(molecule)) if sa_score else 0.0,
         )
 
 

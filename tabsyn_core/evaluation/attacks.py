@@ -331,14 +331,15 @@ def _right(guess: Floats, truth: Floats, *, numeric: bool) -> NDArray[np.bool_]:
 
 
 def risk_line(risks: Sequence[Risk], copies: Copies, mia: Mapping[str, Figure]) -> str:
-    """What an attacker could learn, how certain that is and what was not tested, in one sentence.
+    """What an attacker could learn, how certain that is and what was not tested, in a few short sentences.
 
     Args:
         risks: Of :func:`attacks`.
         copies: Of :func:`~.privacy.copies`.
         mia: Of :func:`~.membership.membership`; the attacker with the higher AUC is quoted.
     """
-    return f"{_attacks_said(risks)}; {_copies_said(copies)}; {_membership_said(mia)}; not tested: {UNTESTED}."
+    said = [_attacks_said(risks), _copies_said(copies), _membership_said(mia), f"Not tested: {UNTESTED}"]
+    return " ".join(f"{sentence}." for sentence in said)
 
 
 def _attacks_said(risks: Sequence[Risk]) -> str:
@@ -353,32 +354,31 @@ def _attacks_said(risks: Sequence[Risk]) -> str:
         most = max(judged, key=lambda each: _number(each.high))
         weak = f", {count} of them too weak to trust" if (count := sum(each.why is not None for each in ran)) else ""
         return (
-            f"With the synthetic table an attacker learns no more about training rows than about unseen ones, as far "
-            f"as {len(ran)} attacks can tell{weak} (95 % certainty: a risk of at most {_number(most.high):.2f}, by "
-            f"{most.name})"
+            f"None of {len(ran)} attacks{weak} learns more about training rows than about unseen ones. "
+            f"The risk is at most {_number(most.high):.2f}, with 95 % certainty, by {most.name}"
         )
     worst = max(harmful, key=lambda each: _number(each.risk))
-    others = f", as do {len(harmful) - 1} of the {len(ran) - 1} other attacks" if len(harmful) > 1 else ""
+    others = f" So do {len(harmful) - 1} of the {len(ran) - 1} other attacks." if len(harmful) > 1 else ""
     return (
-        f"With the synthetic table an attacker learns about training rows what he would not learn about unseen ones: "
-        f"{worst.name} succeeds in {_number(worst.attack.value):.0%} of attempts, on unseen rows in "
-        f"{_number(worst.control.value):.0%} (a risk of {_number(worst.risk):.2f}, 95 % interval "
-        f"{_number(worst.low):.2f} to {_number(worst.high):.2f}){others}"
+        f"Attackers learn about training rows what they would not learn about unseen ones.{others} The worst is "
+        f"{worst.name}: it succeeds in {_number(worst.attack.value):.0%} of attempts, on unseen rows in "
+        f"{_number(worst.control.value):.0%}, a risk of {_number(worst.risk):.2f} "
+        f"(95 % interval {_number(worst.low):.2f} to {_number(worst.high):.2f})"
     )
 
 
 def _copies_said(copies: Copies) -> str:
     if copies.excess.value is None:
-        return f"copies were not judged ({copies.excess.why})"
+        return f"Copies were not judged ({copies.excess.why})"
     if copies.leaked:
-        return f"{copies.excess.value:.1%} of its rows are copies of training rows, or nearly so, beyond chance"
-    return f"no more of its rows are copies of training rows than chance explains ({_number(copies.exact.value):.1%})"
+        return f"{copies.excess.value:.1%} of the rows are copies of training rows, or nearly so, beyond chance"
+    return f"No more rows are copies of training rows than chance explains ({_number(copies.exact.value):.1%})"
 
 
 def _membership_said(mia: Mapping[str, Figure]) -> str:
     judged = [mia[name] for name in ("distance_auc", "density_auc") if mia[name].value is not None]
     if not judged:
-        return f"membership was not judged ({mia['distance_auc'].why})"
+        return f"Membership was not judged ({mia['distance_auc'].why})"
     best = max(judged, key=lambda figure: _number(figure.value))
     spread = f" ± {best.std:.2f}" if best.std is not None else ""
-    return f"he guesses who was in the training table with an AUC of {best.value:.2f}{spread} (0.5 is chance)"
+    return f"Who was in the training table is guessed with an AUC of {best.value:.2f}{spread} (0.5 is chance)"

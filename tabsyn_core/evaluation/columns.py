@@ -10,11 +10,12 @@ from scipy.stats import wasserstein_distance
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation.fidelity import shape_errors
-from tabsyn_core.evaluation.figure import over_draws
+from tabsyn_core.evaluation.figure import Z, over_draws
 from tabsyn_core.evaluation.tables import Floats, Table
 from tabsyn_core.evaluation.threads import one_thread
 
 _RESAMPLES = 50
+_SAMPLES, _SAMPLED = 20, 1_000
 _TAILS = (0.01, 0.99)
 _EVIDENCE = 20  # values that a rule is read off: fewer could obey it by chance
 _STEP_EVIDENCE = 100  # values besides the commonest that a step beyond the last decimal is read off
@@ -68,6 +69,9 @@ def column_table(
           They are mid-quantiles (Ma, Genton & Parzen, AISM 2011), which do not jump by a whole count where one row of a
           hundred is a one among zeros; of values without ties they are the ordinary ones.
 
+        - ``*_margin``: half the 95 % interval around ``wasserstein``, ``missing_difference``, ``support_violations``
+          and either tail: 1.96 standard deviations over bootstrap samples of rows on either side.
+
     Raises:
         TabsynError: ``supports`` does not name its columns, or one that is not numeric in the table.
     """
@@ -79,9 +83,10 @@ def column_table(
         )
         for table in (fake, holdout)
     )
-    half = 1.96 * _standard_errors(train, fake, rows, np.random.default_rng([seed, 21]))
+    half = Z * _standard_errors(train, fake, rows, np.random.default_rng([seed, 21]))
     gaps = [np.isnan(table.features).mean(axis=0) for table in (train, fake, holdout)]
     known = _supports(train, supports)
+    margins = Z * _spreads(train, fake, rows, known, np.random.default_rng([seed, 29]))
     broken = [_violations(train, table, known) for table in (fake, holdout)]
     words = [support.words for support in known] + [None if _few(c) else "a known category" for c in train.codes.T >= 0]
     return (
@@ -94,17 +99,22 @@ def column_table(
                 "error_high": np.clip(judged[0] + half, 0, 1),
                 "floor": floor[0],
                 "wasserstein": judged[1],
+                "wasserstein_margin": margins[1],
                 "wasserstein_floor": floor[1],
                 "missing_real": gaps[0],
                 "missing_synthetic": gaps[1],
                 "missing_difference": gaps[1] - gaps[0],
+                "missing_margin": margins[4],
                 "missing_floor": gaps[2] - gaps[0],
                 "support": pl.Series(words, dtype=pl.String),
                 "support_violations": broken[0],
+                "support_margin": margins[5],
                 "support_violations_floor": broken[1],
                 "tail_low": judged[2],
+                "tail_low_margin": margins[2],
                 "tail_low_floor": floor[2],
                 "tail_high": judged[3],
+                "tail_high_margin": margins[3],
                 "tail_high_floor": floor[3],
             }
         )
@@ -179,6 +189,38 @@ def _standard_errors(train: Table, fake: Table, rows: int, rng: np.random.Genera
         else:
             found.append(float((np.abs(np.diff(gaps, axis=0, prepend=0)).sum(axis=0) / 2).std(ddof=1)))
     return np.array(found)
+
+
+def _spreads(train: Table, fake: Table, rows: int, supports: "list[_Support]", rng: np.random.Generator) -> Floats:
+    """Standard deviations over bootstrap samples of at most 1,000 rows, brought to the rows there are.
+
+    Returns:
+        Of the shape error, the Wasserstein distance, both tails, the difference of missing shares and the share of
+        values that break the support; shape (6, columns).
+    """
+    sizes = min(len(train), _SAMPLED), min(rows, _SAMPLED)
+    repeats = []
+    for _ in range(_SAMPLES):
+        real, other = (
+            table.take(rng.integers(0, len(table), n)) for table, n in zip((train, fake), sizes, strict=True)
+        )
+        references = [_Reference.of(real.numbers[:, j]) for j in range(len(real.numeric))]
+        gaps = [np.isnan(table.features).mean(axis=0) for table in (other, real)]
+        broken = _violations(train, other, supports)
+        repeats.append([*_distances(real, other, references), gaps[0] - gaps[1], broken])
+    # Shares are of all rows, distances of as many as the smaller table has.
+    scale = np.sqrt(sizes[1] / np.array([rows] * 4 + [len(fake)] * 2))[:, None]
+    spreads: Floats = np.std(repeats, axis=0, ddof=1) * scale
+    return spreads
+
+
+def mean_violations_spread(train: Table, fake: Table, supports: pl.DataFrame | None = None, seed: int = 0) -> float:
+    """Standard deviation of the mean share of impossible values over columns, over bootstrap samples of rows."""
+    rng, known = np.random.default_rng([seed, 34]), _supports(train, supports)
+    size = min(len(fake), _SAMPLED)
+    found = np.array([_violations(train, fake.take(rng.integers(0, len(fake), size)), known) for _ in range(_SAMPLES)])
+    judged = ~np.isnan(found).all(axis=0)
+    return float(np.nanmean(found[:, judged], axis=1).std(ddof=1) * np.sqrt(size / len(fake))) if judged.any() else 0.0
 
 
 def _resampled(rows: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -4,10 +4,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import binomtest
 
 from tabsyn_core.evaluation.fidelity import shape_errors
-from tabsyn_core.evaluation.figure import Figure, over_draws
+from tabsyn_core.evaluation.figure import Figure, bootstrap_std, over_draws, share
 from tabsyn_core.evaluation.tables import Codes, Floats, Table
 from tabsyn_core.evaluation.threads import one_thread
 
@@ -57,8 +56,7 @@ def combination_measures(
     Returns:
         Each for ``"synthetic"`` rows and as ``"floor"``, of held-out rows, or the reason why there is none:
 
-        - ``unseen``: share of rows whose combination no training row has, with the standard deviation of a share and
-          Wilson's 95 % interval.
+        - ``unseen``: share of rows whose combination no training row has; see :func:`~.figure.share`.
         - ``variation``: total variation distance of the combinations' shares from the training rows'; the larger table
           is drawn down to the size of the smaller several times.
     """
@@ -70,7 +68,8 @@ def combination_measures(
 
     def variation(table: Table) -> Figure:
         draws = over_draws(lambda part: shape_errors(seen, part), table, rows, np.random.default_rng([seed, 27]))
-        return Figure.over(draws[:, 0])
+        std = bootstrap_std(_variation, seen, table, rows, np.random.default_rng([seed, 28]))
+        return Figure.over(draws[:, 0]).within(std)
 
     return {
         "unseen": {"synthetic": _unseen(seen, made), "floor": _unseen(seen, unseen)},
@@ -78,13 +77,12 @@ def combination_measures(
     }
 
 
+def _variation(seen: Table, other: Table) -> float:
+    return float(shape_errors(seen, other)[0])
+
+
 def _unseen(seen: Table, other: Table) -> Figure:
-    found = int(np.sum(~np.isin(other.codes, seen.codes)))
-    share = found / len(other)
-    bounds = binomtest(found, len(other)).proportion_ci(method="wilson")
-    return Figure(
-        share, float(np.sqrt(share * (1 - share) / len(other))), low=float(bounds.low), high=float(bounds.high)
-    )
+    return share(int(np.sum(~np.isin(other.codes, seen.codes))), len(other))
 
 
 def _combined(tables: list[Table], max_cells: int) -> list[Table] | None:

@@ -6,18 +6,21 @@ the real rows is a ball around each that reaches to its fifth nearest real neigh
 :func:`~tabsyn_core.evaluation.privacy.points`, ranks instead of an embedding.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from tabsyn_core.evaluation.figure import DRAWS, Figure
 from tabsyn_core.evaluation.privacy import points
-from tabsyn_core.evaluation.tables import Floats, Table
+from tabsyn_core.evaluation.tables import Codes, Floats, Table
 from tabsyn_core.evaluation.threads import one_thread
 
 _SHARES: Floats = np.linspace(0, 1, 31)
 _JUDGED = 2_000
 _NEIGHBOURS = 5
+_SAMPLES = 20
 _FIGURES = ("alpha_precision", "beta_recall", "density", "coverage")
 
 MIN_ROWS = 20
@@ -56,34 +59,61 @@ def coverage(train: Table, holdout: Table, other: Table, rows: int, seed: int) -
     if rows < MIN_ROWS:
         why = f"coverage needs at least {MIN_ROWS} rows of each kind; there are {rows}"
         return dict.fromkeys(_FIGURES, Figure.none(why))
-    rng = np.random.default_rng([seed, 8])
+    rng, sampler = (np.random.default_rng([seed, stream]) for stream in (8, 12))
     real, fake = (points(table, train, holdout) for table in (train, other))
     draws = 1 if rows == len(real) == len(fake) else DRAWS
     found = []
     for _ in range(draws):
         seen, judged = rng.permutation(real)[:rows], rng.permutation(fake)[:rows]
-        found.append([*_precision_and_recall(seen, judged), *_density_and_coverage(seen, judged)])
-    return {name: Figure.over(values) for name, values in zip(_FIGURES, np.array(found).T, strict=True)}
+        parts = [_precision_and_recall(seen, judged, sampler), _density_and_coverage(seen, judged, sampler)]
+        found.append(np.hstack(parts))  # values in the first row, their spreads in the second
+    return {name: _figure(values) for name, values in zip(_FIGURES, np.array(found).transpose(2, 1, 0), strict=True)}
 
 
-def _precision_and_recall(real: Floats, other: Floats) -> tuple[float, float]:
+def _figure(draws: Floats) -> Figure:
+    """From values and their spreads over bootstrap samples, shape (2, draws)."""
+    found = Figure.over(draws[0])
+    return found.within(float(np.hypot(draws[1].mean(), found.std or 0.0)), highest=np.inf)
+
+
+def _precision_and_recall(real: Floats, other: Floats, rng: np.random.Generator) -> Floats:
     centre = real.mean(axis=0)
     radii = np.quantile(_distances(real, centre), _SHARES)
     inside = _distances(other, centre)
-    precision = np.array([(inside <= radius).mean() for radius in radii])
     to_real = NearestNeighbors(n_neighbors=2).fit(real).kneighbors(real)[0][:, 1]
     to_other, nearest = (found[:, 0] for found in NearestNeighbors(n_neighbors=1).fit(other).kneighbors(real))
     spread = _distances(other[nearest], other.mean(axis=0))
-    covered = np.sort(spread[to_other <= to_real])
-    recall = np.searchsorted(covered, np.quantile(spread, _SHARES), side="right") / len(real)
-    return _along_the_diagonal(precision), _along_the_diagonal(recall)
+    reached = to_other <= to_real
+
+    def curves(judged: Codes, known: Codes) -> tuple[float, float]:
+        precision = np.searchsorted(np.sort(inside[judged]), radii, side="right") / len(judged)
+        covered = np.sort(spread[known][reached[known]])
+        recall = np.searchsorted(covered, np.quantile(spread[known], _SHARES), side="right") / len(known)
+        return _along_the_diagonal(precision), _along_the_diagonal(recall)
+
+    return _resampled(curves, len(other), len(real), rng)
 
 
-def _density_and_coverage(real: Floats, other: Floats) -> tuple[float, float]:
+def _density_and_coverage(real: Floats, other: Floats, rng: np.random.Generator) -> Floats:
     # Rounded: what differs by less than the rounding of products lies on the surface. Each row is its own nearest.
     radii = np.partition(np.round(pairwise_distances(real), 6), _NEIGHBOURS, axis=1)[:, [_NEIGHBOURS]]
     inside = np.round(pairwise_distances(real, other), 6) <= radii
-    return float(inside.sum() / (_NEIGHBOURS * len(other))), float(inside.any(axis=1).mean())
+    deep, covered = inside.sum(axis=0), inside.any(axis=1)
+    return _resampled(
+        lambda judged, known: (float(deep[judged].sum() / (_NEIGHBOURS * len(judged))), float(covered[known].mean())),
+        len(other),
+        len(real),
+        rng,
+    )
+
+
+def _resampled(
+    measure: Callable[[Codes, Codes], tuple[float, float]], judged: int, known: int, rng: np.random.Generator
+) -> Floats:
+    """What is measured, and its standard deviation over bootstrap samples of the rows, their balls as they are."""
+    samples = [[rng.integers(0, rows, rows) for rows in (judged, known)] for _ in range(_SAMPLES)]
+    repeats = [measure(*rows) for rows in samples]
+    return np.array([measure(np.arange(judged), np.arange(known)), np.std(repeats, axis=0, ddof=1)])
 
 
 def _distances(places: Floats, centre: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """All figures of a synthetic table, each beside its floor: the same figure with real held-out rows in its place."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,7 +12,7 @@ from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation.coverage import coverage
 from tabsyn_core.evaluation.detection import c2st, columns_alone
 from tabsyn_core.evaluation.fidelity import shape_errors, trend_errors
-from tabsyn_core.evaluation.figure import Figure, over_draws
+from tabsyn_core.evaluation.figure import Figure, bootstrap_std, over_draws
 from tabsyn_core.evaluation.identities import broken_rules, violated_share
 from tabsyn_core.evaluation.membership import membership, membership_floor
 from tabsyn_core.evaluation.privacy import MIN_HOLDOUT, dcr_floor, dcr_share, row_keys
@@ -69,6 +69,7 @@ class Evaluation:
         floor: Of the held-out rows in their place.
         factorised: Two-sample tests of rows whose columns are drawn from the training columns one by one: what a model
             gets that knows every column and no dependence. A model must beat it.
+        floor_telltales: ``column`` and ``gain``: by which columns the trees told held-out from training rows.
         alone: The two-sample test by boosted stumps, which see no dependence: what single columns give away.
         membership: Of the synthetic rows, and the floor; see :func:`~.membership.membership`.
         shape_all_rows: The mean shape error of all synthetic rows at once, as SDMetrics would print it.
@@ -92,6 +93,7 @@ class Evaluation:
     utility: tuple[Utility, ...]
     columns: pl.DataFrame
     telltales: pl.DataFrame
+    floor_telltales: pl.DataFrame
     rules: pl.DataFrame
     tables: dict[str, Table]
     rows: dict[str, int]
@@ -160,7 +162,7 @@ def evaluate(
     tables = align(given, seed)
     seen, unseen, fake = tables.values()
     _check_unseen(seen, unseen)
-    step = _Steps(progress, 9 + len(targets))
+    step = _Steps(progress, 10 + len(targets))
     rows = min(len(unseen), len(fake))
     shapes = [_at_size(shape_errors, seen, table, rows, seed) for table in (fake, unseen)]
     step()
@@ -184,6 +186,8 @@ def evaluate(
         judged.append(utility(seen, unseen, fake, target, targets=targets, seed=seed))
         step()
     broken = [violated_share(given[name]) for name in ("synthetic", "held-out")]
+    spreads = [_spread(measure, seen, fake, rows, seed) for measure in (shape_errors, trend_errors)]
+    step()
     figures, floor = (
         Figures(_mean_error(shape, "column"), _mean_error(trend, "pair of columns"), detection[0], *rest)
         for shape, trend, detection, *rest in zip(
@@ -197,6 +201,7 @@ def evaluate(
             strict=True,
         )
     )
+    figures = replace(figures, shape=figures.shape.within(spreads[0]), trend=figures.trend.within(spreads[1]))
     return Evaluation(
         figures=figures,
         floor=floor,
@@ -208,6 +213,7 @@ def evaluate(
         utility=tuple(judged),
         columns=_columns(tables, *shapes),
         telltales=detections[0][1],
+        floor_telltales=detections[1][1],
         rules=broken_rules(given["synthetic"], given["held-out"]),
         tables=tables,
         rows={name: table.height for name, table in given.items()},
@@ -246,6 +252,16 @@ class _Steps:
 def _at_size(measure: Callable[[Table, Table], Floats], real: Table, other: Table, rows: int, seed: int) -> Floats:
     """Errors against ``real`` with ``rows`` rows of ``other``: a larger table looks better by its size alone."""
     return over_draws(lambda part: measure(real, part), other, rows, np.random.default_rng([seed, 6]))
+
+
+def _spread(measure: Callable[[Table, Table], Floats], real: Table, other: Table, rows: int, seed: int) -> float:
+    """Of the mean error, over bootstrap samples of rows on either side."""
+
+    def mean(first: Table, second: Table) -> float:
+        errors = measure(first, second)
+        return float("nan") if np.isnan(errors).all() else float(np.nanmean(errors))
+
+    return bootstrap_std(mean, real, other, rows, np.random.default_rng([seed, 11]))
 
 
 def _mean_error(draws: Floats, what: str) -> Figure:

@@ -1,11 +1,14 @@
 """Tables that someone gives: Parquet or CSV files, read as the training table's columns."""
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from tabsyn_core.errors import TabsynError
+
+_SEPARATORS = {";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def read_tables(paths: Sequence[Path]) -> dict[Path, pl.DataFrame]:
@@ -33,6 +36,7 @@ def _is_csv(path: Path) -> bool:
 def _read(path: Path, dtypes: pl.Schema | None) -> pl.DataFrame:
     if not _is_csv(path):
         return _read_parquet(path)
+    _check_separator(path)
     table = _read_csv(path, infer=dtypes is None)
     if dtypes is None:  # a column without values is read as text, which it need not be
         return table.with_columns(pl.lit(None).alias(each.name) for each in table if each.null_count() == len(each))
@@ -48,6 +52,24 @@ def _read_csv(path: Path, *, infer: bool) -> pl.DataFrame:
             f"{path} is not a CSV file: {_first_line(error)}. It needs a line of column names and as many fields, "
             "separated by commas, in every other line, in UTF-8."
         ) from error
+
+
+def _check_separator(path: Path) -> None:
+    """See that the fields are not set apart by something else than a comma."""
+    try:
+        with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+            first, second = file.readline(), file.readline()
+    except (OSError, UnicodeDecodeError):  # what reads the whole file says what is wrong with it
+        return
+    found = max(_SEPARATORS, key=first.count)
+    if "," in first or found not in first:
+        return
+    decimal = ", decimal_comma=True" if "," in second else ""
+    raise TabsynError(
+        f"{path} looks {_SEPARATORS[found]}-separated: its line of column names has {first.count(found)} of {found!r} "
+        "and no comma. Fields are separated by commas here. Write it anew: "
+        f"pl.read_csv('{path}', separator={found!r}{decimal}).write_parquet('{path.name.partition('.')[0]}.parquet')"
+    )
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

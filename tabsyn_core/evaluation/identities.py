@@ -3,7 +3,7 @@
 import polars as pl
 
 from tabsyn_core.chemistry.rules import obeys, violations
-from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.figure import Figure, share
 
 
 def violated_share(table: pl.DataFrame) -> Figure:
@@ -13,7 +13,7 @@ def violated_share(table: pl.DataFrame) -> Figure:
     """
     if violations(table.head(0)).height == 0:
         return Figure.none("no rule of chemistry speaks of these columns")
-    return Figure(float((~obeys(table)).sum()) / table.height)
+    return share(int((~obeys(table)).sum()), table.height)
 
 
 def broken_rules(synthetic: pl.DataFrame, holdout: pl.DataFrame) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from tabsyn_core.evaluation.threads import one_thread
 
 _ROWS = 1_000
 _PERMUTATIONS = 999
+_SAMPLES = 50
 _CLUSTERS = 10
 _STARTS = 4
 
@@ -68,14 +69,14 @@ def energy_test(train: Table, holdout: Table, other: Table, seed: int) -> TwoSam
         # The same draws whatever the table, so that held-out rows in its place give the floor to the bit.
         rng = np.random.default_rng([seed, 30])
         both = np.vstack([points(part.draw(rows, rng), train, holdout) for part in (train, table)])
-        statistic, p_value = _energy(both, rng)
-        return Figure(statistic), Figure(p_value)
+        statistic, p_value, spread = _energy(both, rng)
+        return Figure(statistic).within(spread), Figure(p_value)
 
     return TwoSample(*compare(other), *compare(holdout))
 
 
-def _energy(both: Floats, rng: np.random.Generator) -> tuple[float, float]:
-    """The distance between the first and the second half of the rows, and its p value."""
+def _energy(both: Floats, rng: np.random.Generator) -> tuple[float, float, float]:
+    """The distance between the first and the second half of the rows, its p value, and its bootstrap spread."""
     # In whole millionths, whose sums are exact: equal rows are at 0, and equal sums are ties whatever their order.
     distances = np.round(1e6 * pairwise_distances(both))
     halves = np.repeat([1.0, 0.0], len(both) // 2)
@@ -85,10 +86,17 @@ def _energy(both: Floats, rng: np.random.Generator) -> tuple[float, float]:
     hits = int(np.count_nonzero(across[1:] >= across[0]))
     p_value = (1 + hits) / (1 + _PERMUTATIONS)
     if across[0] == 0:
-        return 0.0, p_value
-    within = distances.sum() - 2 * across[0]
+        return 0.0, p_value, 0.0
+    size = len(both) // 2
+    drawn = [np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(2 * _SAMPLES)]
+    parts = np.hstack([np.vstack([np.ones(size), *drawn[i::2]]) for i in range(2)])
+    first = np.where(halves > 0, parts, 0)
+    second = parts - first
+    between = np.einsum("ij,ij->i", first @ distances, second)
+    within = np.einsum("ij,ij->i", parts @ distances, parts) - 2 * between
     # Not below 0 but by the rounding of distances.
-    return float(np.sqrt(max(0.0, 1 - within / (2 * across[0])))), p_value
+    found = np.sqrt(np.maximum(0, 1 - within / (2 * np.maximum(between, 1))))
+    return float(found[0]), p_value, float(found[1:].std(ddof=1))
 
 
 @dataclass(frozen=True)
@@ -142,11 +150,13 @@ def cluster_shares(train: Table, holdout: Table, fake: Table, seed: int) -> Clus
 
     def over(measure: Callable[[Codes, Codes], float], name: str) -> Figure:
         values = np.array([measure(drawn["real"], drawn[name]) for drawn in counts])
-        return (
-            Figure.over(values)
-            if np.isfinite(values).all()
-            else Figure.none("all clusters hold real and other rows in equal numbers, which have no logarithm")
-        )
+        if not np.isfinite(values).all():
+            return Figure.none("all clusters hold real and other rows in equal numbers, which have no logarithm")
+        sampler = np.random.default_rng([seed, 33])
+        shares = [found[each] / found[each].sum() for each in ("real", name)]
+        repeats = np.array([measure(*(sampler.multinomial(rows, part) for part in shares)) for _ in range(_SAMPLES)])
+        lowest, highest = (0.0, 1.0) if measure is _total_variation else (-np.inf, np.inf)
+        return Figure.over(values).within(float(repeats[np.isfinite(repeats)].std(ddof=1)), lowest, highest)
 
     return ClusterShares(
         shares=pl.DataFrame({"cluster": np.arange(len(centres)), **found}),

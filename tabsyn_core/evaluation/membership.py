@@ -20,6 +20,7 @@ MIN_UNSEEN = 100
 """With fewer unseen rows, one false alarm in a hundred is less than one row."""
 
 _SMOOTH = 1e-3
+_SAMPLES = 20
 
 MEASURES = ("distance_auc", "distance_tpr", "density_auc", "density_tpr")
 """The keys of :func:`membership`."""
@@ -73,15 +74,13 @@ def membership_floor(train: Table, holdout: Table, seed: int) -> dict[str, Figur
 
 
 def _by_distance(members: Floats, others: Floats, rng: np.random.Generator, draws: int) -> Floats:
-    """AUC and TPR on equal numbers of both, at most 2,000, a draw; shape (draws, 2)."""
+    """AUC and TPR on equal numbers of both, at most 2,000, a draw; shape (draws, 2, 2) as of :func:`_attacked`."""
     rows = min(len(members), len(others), JUDGED)
-    return np.array([_roc(*(-rng.permutation(part)[:rows] for part in (members, others))) for _ in range(draws)])
+    return np.array([_attacked(*(-rng.permutation(part)[:rows] for part in (members, others))) for _ in range(draws)])
 
 
-def _by_density(
-    places: tuple[Floats, Floats], to_fake: tuple[Floats, Floats], rng: np.random.Generator
-) -> tuple[float, float]:
-    """AUC and TPR of the ratio, the two halves of the unseen rows being attacked and the reference in turn."""
+def _by_density(places: tuple[Floats, Floats], to_fake: tuple[Floats, Floats], rng: np.random.Generator) -> Floats:
+    """As of :func:`_attacked`, of the ratio; either half of the unseen rows is attacked, the other the reference."""
     rows = min(len(places[0]), len(places[1]), JUDGED)
     order = [rng.permutation(len(part)) for part in places]
     scores: tuple[list[Floats], list[Floats]] = ([], [])
@@ -92,7 +91,16 @@ def _by_density(
             attacked = order[kind][:rows][turn::2]
             to_reference = nearest(places[kind][attacked], reference)
             scores[kind].append(np.log((to_reference + _SMOOTH) / (to_fake[kind][attacked] + _SMOOTH)))
-    return _roc(*(np.concatenate(part) for part in scores))
+    return _attacked(*(np.concatenate(part) for part in scores))
+
+
+def _attacked(members: Floats, others: Floats) -> Floats:
+    """AUC and TPR, and their standard deviations over bootstrap samples of the rows attacked; shape (2, 2)."""
+    rng = np.random.default_rng([len(members), len(others), 45])
+    repeats = [
+        _roc(*(part[rng.integers(0, len(part), len(part))] for part in (members, others))) for _ in range(_SAMPLES)
+    ]
+    return np.array([_roc(members, others), np.std(repeats, axis=0, ddof=1)])
 
 
 def _roc(members: Floats, others: Floats) -> tuple[float, float]:
@@ -103,8 +111,14 @@ def _roc(members: Floats, others: Floats) -> tuple[float, float]:
     return float(roc_auc_score(labels, scores)), float(np.interp(FALSE_ALARMS, false, true))
 
 
+def _figure(draws: Floats) -> Figure:
+    """From values and their spreads over bootstrap samples, shape (2, draws)."""
+    found = Figure.over(draws[0])
+    return found.within(float(np.hypot(draws[1].mean(), found.std or 0.0)))
+
+
 def _figures(distance: Floats, density: Floats, unseen: int) -> dict[str, Figure]:
-    figures = [Figure.over(values) for values in (*distance.T, *density.T)]
+    figures = [_figure(draws) for draws in (*distance.transpose(2, 1, 0), *density.transpose(2, 1, 0))]
     found = dict(zip(MEASURES, figures, strict=True))
     if unseen < MIN_UNSEEN:
         why = f"one false alarm in a hundred needs at least {MIN_UNSEEN} unseen rows to attack; there are {unseen}"

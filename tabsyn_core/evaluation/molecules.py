@@ -2,10 +2,6 @@
 
 Measures of MOSES (Polykovskiy et al., Front. Pharmacol. 11, 565644 (2020)) with the training molecules as the
 reference, and two of what pieces give away. Each has its floor: real held-out molecules in place of generated ones.
-
-The Fréchet ChemNet distance (Preuer et al., J. Chem. Inf. Model. 58, 1736 (2018)) is not among them: it needs the
-weights of a network that no dependency of this package brings, and it is computed of ten thousand molecules or more,
-where tables of assays have hundreds.
 """
 
 from collections import Counter
@@ -16,11 +12,12 @@ import numpy as np
 import polars as pl
 from rdkit import Chem
 from rdkit.DataStructs import BulkTanimotoSimilarity
-from scipy.stats import binomtest
+from scipy.stats import wasserstein_distance
 
 from tabsyn_core.chemistry.similarity import Neighbours, fingerprint
+from tabsyn_core.evaluation.chemnet import chemnet_distances
 from tabsyn_core.evaluation.columns import column_table
-from tabsyn_core.evaluation.figure import DRAWS, Figure
+from tabsyn_core.evaluation.figure import DRAWS, Figure, share
 from tabsyn_core.evaluation.structures import (
     PROPERTIES,
     Parts,
@@ -47,11 +44,13 @@ MEASURES = (
     "fragment_similarity",
     "scaffold_leakage",
     "substructure_leakage",
+    "frechet_chemnet",
     *(f"wasserstein_{name.replace(' ', '_')}" for name in PROPERTIES),
 )
 """The keys of :attr:`MoleculeMeasures.figures`."""
 
 _DESCRIBED = 1_000  # molecules whose properties, and similarities to one another, are computed
+_SAMPLES = 20
 _MIN_RINGS = 2  # of a scaffold that counts in scaffold_similarity, as in MOSES
 
 
@@ -76,6 +75,7 @@ class MoleculeMeasures:
             - ``substructure_leakage``: the share of molecules that hold a piece of at least :data:`SPECIFIC` heavy
               atoms on one single bond (cut as for matched pairs: Hussain & Rea, J. Chem. Inf. Model. 50, 339 (2010))
               which hangs on one bond in exactly one training molecule.
+            - ``frechet_chemnet``: see :func:`~.chemnet.chemnet_distances`.
             - ``wasserstein_*``: the Wasserstein-1 distance of :data:`PROPERTIES` from the training molecules, in their
               standard deviations.
         floor: The same of the held-out molecules.
@@ -147,8 +147,15 @@ def molecule_measures(
         | _cosines(made_of[0], parts, rows, rng)
         | _leakage(made_of[0], parts)
         | distances
-        for given, part, close, parts, distances in zip(
-            (unseen, fake), judged, near, made_of[1:], (apart["floor"], apart["synthetic"]), strict=True
+        | {"frechet_chemnet": chemnet}
+        for given, part, close, parts, distances, chemnet in zip(
+            (unseen, fake),
+            judged,
+            near,
+            made_of[1:],
+            (apart["floor"], apart["synthetic"]),
+            reversed(chemnet_distances(distinct, judged[0], judged[1], seed)),
+            strict=True,
         )
     )
     return MoleculeMeasures(
@@ -186,21 +193,36 @@ def _property_distances(tables: list[Table], seed: int) -> dict[str, dict[str, F
     found = column_table(tables[0], tables[1], tables[2], seed=seed)
     return {
         side: {
-            f"wasserstein_{name.replace(' ', '_')}": Figure(value)
+            f"wasserstein_{name.replace(' ', '_')}": Figure(value).within(spreads[name], highest=np.inf)
             for name, value in found.select("column", column).rows()
             if value is not None
         }
-        for side, column in (("synthetic", "wasserstein"), ("floor", "wasserstein_floor"))
+        for side, column, spreads in (
+            ("synthetic", "wasserstein", _wasserstein_stds(tables[0], tables[2], seed)),
+            ("floor", "wasserstein_floor", _wasserstein_stds(tables[0], tables[1], seed)),
+        )
     }
+
+
+def _wasserstein_stds(real: Table, other: Table, seed: int) -> dict[str, float]:
+    """Of each property, over bootstrap samples of both sides, in standard deviations of the real values."""
+    rng = np.random.default_rng([seed, 81])
+    repeats = []
+    for _ in range(_SAMPLES):
+        sides = [table.numbers[rng.integers(0, len(table), len(table))] for table in (real, other)]
+        repeats.append([wasserstein_distance(*values) for values in zip(*(side.T for side in sides), strict=True)])
+    units = real.numbers.std(axis=0)
+    spreads = np.std(repeats, axis=0, ddof=1) / np.where(units > 0, units, 1)
+    return dict(zip(PROPERTIES, spreads.tolist(), strict=True))
 
 
 def _counts(given: Structures, known: set[str]) -> dict[str, Figure]:
     """Validity, uniqueness and novelty."""
-    found = {"validity": _share(len(given.keys), given.rows)} if given.rows else {}
+    found = {"validity": share(len(given.keys), given.rows)} if given.rows else {}
     if given.keys:
-        found["uniqueness"] = Figure(len(set(given.keys)) / len(given.keys))
+        found["uniqueness"] = share(len(set(given.keys)), len(given.keys))
         if known:
-            found["novelty"] = _share(sum(key not in known for key in given.keys), len(given.keys))
+            found["novelty"] = share(sum(key not in known for key in given.keys), len(given.keys))
     return found
 
 
@@ -249,8 +271,22 @@ def _cosines(known: list[Parts], judged: list[Parts], rows: int, rng: np.random.
         reference = count(known)
         values = [value for some in draws if (value := _cosine(reference, count(some))) is not None]
         if values:
-            found[name] = Figure.over(np.array(values))
+            found[name] = Figure.over(np.array(values)).within(_cosine_std(reference, judged, rows, count, rng))
     return found
+
+
+def _cosine_std(
+    reference: Counter[str],
+    judged: list[Parts],
+    rows: int,
+    count: Callable[[list[Parts]], Counter[str]],
+    rng: np.random.Generator,
+) -> float:
+    """Over bootstrap samples of the molecules judged."""
+    sampler = rng.spawn(1)[0]  # so that the draws do not depend on it
+    samples = [[judged[row] for row in sampler.integers(0, len(judged), rows)] for _ in range(_SAMPLES)]
+    values = [value for some in samples if (value := _cosine(reference, count(some))) is not None]
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _drawn(parts: list[Parts], rows: int, rng: np.random.Generator) -> list[Parts]:
@@ -274,21 +310,9 @@ def _leakage(known: list[Parts], judged: list[Parts]) -> dict[str, Figure]:
     pieces = Counter(piece for each in known for piece in each.pieces)
     of_one = {piece for piece, count in pieces.items() if count == 1}
     return {
-        "scaffold_leakage": _share(sum(scaffolds[each.scaffold] == 1 for each in judged), len(judged)),
-        "substructure_leakage": _share(sum(not of_one.isdisjoint(each.pieces) for each in judged), len(judged)),
+        "scaffold_leakage": share(sum(scaffolds[each.scaffold] == 1 for each in judged), len(judged)),
+        "substructure_leakage": share(sum(not of_one.isdisjoint(each.pieces) for each in judged), len(judged)),
     }
-
-
-def _share(count: int, rows: int) -> Figure:
-    """A share with its Wilson interval (JASA 22, 209 (1927)); its spread is not 0 where the share is."""
-    interval = binomtest(count, rows).proportion_ci(method="wilson")
-    chance = (count + 1) / (rows + 2)
-    return Figure(
-        count / rows,
-        std=float(np.sqrt(chance * (1 - chance) / rows)),
-        low=float(interval.low),
-        high=float(interval.high),
-    )
 
 
 def _mean(values: Floats, error: float) -> Figure:

@@ -12,7 +12,7 @@ from scipy.stats import hypergeom
 from sklearn.metrics import pairwise_distances_argmin_min, pairwise_distances_chunked
 from sklearn.neighbors import NearestNeighbors
 
-from tabsyn_core.evaluation.figure import Figure
+from tabsyn_core.evaluation.figure import Figure, share
 from tabsyn_core.evaluation.neighbours import DRAWS, JUDGED, MIN_HOLDOUT, nearest, points, too_few
 from tabsyn_core.evaluation.tables import Floats, Table
 from tabsyn_core.evaluation.threads import one_thread
@@ -44,7 +44,7 @@ MIN_NEAR = 100
 NNDR = ("train_median", "train_low", "holdout_median", "holdout_low")
 """The keys of :func:`nndr`."""
 
-_NNDR_DRAWS, _NNDR_JUDGED = 5, 1_000
+_NNDR_DRAWS, _NNDR_JUDGED, _NNDR_SAMPLES = 5, 1_000, 50
 _ROUNDING = 1e-6
 _DEALS = 30
 
@@ -66,7 +66,8 @@ def dcr_share(train: Table, holdout: Table, other: Table, seed: int) -> Figure:
     rng = np.random.default_rng([seed, 4])
     rows = min(len(train), len(holdout))
     spaces = [points(table, train, holdout) for table in (train, holdout, other)]
-    return Figure.over(np.array([_share(spaces[0], spaces[1], spaces[2], rows, rng) for _ in range(DRAWS)]))
+    draws = [_nearer(spaces[0], spaces[1], spaces[2], rows, rng) for _ in range(DRAWS)]
+    return _over_nearer(draws)
 
 
 @one_thread()
@@ -80,11 +81,19 @@ def dcr_floor(train: Table, holdout: Table, seed: int) -> Figure:
     shares = []
     for _ in range(DRAWS):
         unseen = rng.permutation(unseen)
-        shares.append(_share(seen, unseen[:half], unseen[half:], min(half, len(train)), rng))
-    return Figure.over(np.array(shares))
+        shares.append(_nearer(seen, unseen[:half], unseen[half:], min(half, len(train)), rng))
+    return _over_nearer(shares)
 
 
-def _share(train: Floats, holdout: Floats, other: Floats, rows: int, rng: np.random.Generator) -> float:
+def _over_nearer(draws: list[Floats]) -> Figure:
+    """The mean share over draws; its interval is of the rows judged and of the draws."""
+    found = Figure.over(np.array([each.mean() for each in draws]))
+    of_rows = max(float(each.std()) for each in draws) / np.sqrt(len(draws[0]))
+    return found.within(float(np.hypot(of_rows, found.std or 0.0)))
+
+
+def _nearer(train: Floats, holdout: Floats, other: Floats, rows: int, rng: np.random.Generator) -> Floats:
+    """Of each row judged whether it is nearer to a training row: 1, 0, or a half for a tie."""
     seen, unseen, judged = (
         places[rng.permutation(len(places))[:size]]
         for places, size in ((train, rows), (holdout, rows), (other, JUDGED))
@@ -92,7 +101,7 @@ def _share(train: Floats, holdout: Floats, other: Floats, rows: int, rng: np.ran
     to_seen, to_unseen = (pairwise_distances_argmin_min(judged, places)[1] for places in (seen, unseen))
     # Distances come from rounded products: what differs by less than their rounding is a tie.
     tie = np.isclose(to_seen, to_unseen, rtol=1e-6, atol=1e-6)
-    return float(np.mean(np.where(tie, 0.5, to_seen < to_unseen)))
+    return np.where(tie, 0.5, to_seen < to_unseen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +150,14 @@ def copies(train: Table, holdout: Table, other: Table, seed: int) -> Copies:
         np.array([key in rows for key in part], dtype=np.bool_)
         for part, rows in ((keys[2], seen), (keys[2], unseen), (keys[1], seen))
     )
-    shares = [Figure(float(found.mean())) for found in (exact, exact_holdout)]
+    shares = [share(int(found.sum()), len(found)) for found in (exact, exact_holdout)]
     if len(holdout) < MIN_HOLDOUT:
         return Copies(shares[0], shares[1], *[too_few(holdout)] * 4)
     rng = np.random.default_rng([seed, 42])
     judged = rng.permutation(len(other))[:JUDGED]
     places = {key: place for place, key in enumerate(seen | unseen | fake)}
     real, ours = np.array([places[key] for key in keys[0] + keys[1]]), np.array([places[key] for key in keys[2]])
-    floor = Figure(float(exact_floor.mean()))
+    floor = share(int(exact_floor.sum()), len(exact_floor))
     beyond = _beyond_unseen(ours[judged, None] == real, len(train), rng)
     # Where real rows do not coincide, synthetic ones do not by chance either, even if they are all copies of one row.
     excess = _excess(exact, exact_floor, beyond if exact_floor.mean() > NEAR else Figure(beyond.value, 0.0))
@@ -179,7 +188,7 @@ def _near_copies(train: Table, holdout: Table, other: Table, rng: np.random.Gene
     meets = _within(fake, np.vstack([seen, unseen]), radius)
     found = np.asarray(meets[:, : len(seen)].any(axis=1))
     excess = _excess(found, np.asarray(distances <= radius), _beyond_unseen(meets, len(seen), rng))
-    return Figure(float(found.mean())), Figure.over(np.array(floors)), excess
+    return share(int(found.sum()), len(found)), Figure.over(np.array(floors)), excess
 
 
 def _within(places: Floats, others: Floats, radius: float) -> Flags:
@@ -237,7 +246,8 @@ def _excess(found: Flags, unseen: Flags, beyond: Figure) -> Figure:
     chance = (float(np.sum(unseen)) + 1) / (len(unseen) + 2)
     std = float(np.sqrt(chance * (1 - chance) * (1 / len(found) + 1 / len(unseen))))
     value = min(float(np.mean(found) - np.mean(unseen)), beyond.value or 0.0)
-    return Figure(max(0.0, value), max(std, beyond.std or 0.0))
+    spread = max(std, beyond.std or 0.0)
+    return Figure(max(0.0, value), spread).within(spread)
 
 
 @one_thread()
@@ -276,12 +286,25 @@ def nndr_floor(train: Table, holdout: Table, seed: int) -> dict[str, Figure]:
 
 def _ratios(draws: list[tuple[Floats, Floats, Floats]], rows: int, rng: np.random.Generator) -> dict[str, Figure]:
     """Of training rows, held-out rows and rows to judge, once a draw; ``rows`` of each of the first two."""
-    found = []
+    found, spreads = [], []
+    sampler = rng.spawn(1)[0]  # so that the draws do not depend on it
     for *real, others in draws:
         judged = rng.permutation(others)[:_NNDR_JUDGED]
         ratios = [_ratio(judged, rng.permutation(places)[:rows]) for places in real]
-        found.append([statistic for ratio in ratios for statistic in (np.median(ratio), np.quantile(ratio, 0.05))])
-    return dict(zip(NNDR, map(Figure.over, np.array(found).T), strict=True))
+        found.append([statistic for ratio in ratios for statistic in _statistics(ratio)])
+        samples = [sampler.integers(0, len(judged), len(judged)) for _ in range(_NNDR_SAMPLES)]
+        repeats = [[statistic for ratio in ratios for statistic in _statistics(ratio[rows])] for rows in samples]
+        spreads.append(np.std(repeats, axis=0, ddof=1))
+    figures = map(Figure.over, np.array(found).T)
+    of_rows = np.mean(spreads, axis=0)
+    return {
+        name: figure.within(float(np.hypot(spread, figure.std or 0.0)))
+        for name, figure, spread in zip(NNDR, figures, of_rows, strict=True)
+    }
+
+
+def _statistics(ratio: Floats) -> tuple[float, float]:
+    return float(np.median(ratio)), float(np.quantile(ratio, 0.05))
 
 
 def _ratio(judged: Floats, places: Floats) -> Floats:

@@ -19,7 +19,7 @@ from tabsyn_core.evaluation.sections import (
 )
 from tabsyn_core.evaluation.tables import subsample
 from tabsyn_core.evaluation.threads import one_thread
-from tabsyn_core.evaluation.verdict import fixes_of, judge_dimensions, line_of
+from tabsyn_core.evaluation.verdict import fixes_of, judge_dimensions, line_of, warnings_of
 from tabsyn_core.progress import Progress, ProgressCallback, silent
 from tabsyn_core.thresholds import Thresholds
 
@@ -88,6 +88,7 @@ def full_report(
         targets=tuple(targets),
         versions={name: version(name) for name in _PACKAGES},
         verdict=tuple(line_of(dimension, figures, evaluation) for dimension, figures in judged.items()),
+        warnings=warnings_of(evaluation, thresholds),
         fixes=fixes_of(evaluation, judged, columns.table),
         columns=columns.table,
         densities=columns.densities,

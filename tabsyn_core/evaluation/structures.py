@@ -13,15 +13,11 @@ from rdkit.Chem import Crippen, Descriptors, rdMMPA, rdMolDescriptors
 from rdkit.Chem.QED import qed
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
+from tabsyn_core.chemistry.filters import sa_score
 from tabsyn_core.chemistry.workers import map_molecules
 from tabsyn_core.progress import ProgressCallback
 
-try:
-    from rdkit.Contrib.SA_Score import sascorer
-except ImportError:  # a build of RDKit without its contributed code
-    sascorer = None
-
-PROPERTIES = ("MolWt", "MolLogP", "TPSA", "qed", *(("SA score",) if sascorer else ()))
+PROPERTIES = ("MolWt", "MolLogP", "TPSA", "qed", *(("SA score",) if sa_score else ()))
 """What molecules are compared by as numbers: the properties of MOSES, and the polar surface."""
 
 SPECIFIC = 8
@@ -140,6 +136,6 @@ def properties_of(smiles: str) -> tuple[float, ...]:
         Crippen.MolLogP,  # type: ignore[attr-defined]
         rdMolDescriptors.CalcTPSA,
         qed,
-        *((sascorer.calculateScore,) if sascorer else ()),
+        *((sa_score,) if sa_score else ()),
     )
     return tuple(float(measure(molecule)) for measure in measures)

@@ -3,7 +3,8 @@
 Thresholds are excesses over the floor in the figure's own unit, so that a light says the same of an easy table and of a
 hard one. A figure whose floor is known (an AUC of guessing is 0.5) is measured from there: the hold-out's own is a
 noisy reading of it. What chance explains is never amber: a figure whose excess is within two standard deviations of its
-floor's spread counts as on the floor.
+floor's spread counts as on the floor, unless it is beyond the amber threshold. A loss of utility is red only where it
+is beyond that by more than chance, and grey where all of it may be chance: few rows make it vary.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from tabsyn_core.evaluation.figure import Figure
 from tabsyn_core.evaluation.molecules import MoleculeMeasures
 from tabsyn_core.evaluation.neighbours import MIN_HOLDOUT
 from tabsyn_core.evaluation.page.content import Column, Dimension, Fix, Light, Line, Reading
+from tabsyn_core.evaluation.page.words import number, printed
 from tabsyn_core.evaluation.sections import PrivacyFigures, mean_support_violations, reading
 from tabsyn_core.evaluation.utility import Utility
 from tabsyn_core.thresholds import Limits, Thresholds
@@ -34,6 +36,8 @@ class Judged:
         excess: How much worse than the floor, or ``None`` when there is no figure.
         limits: Green and amber thresholds.
         chance: Excess that chance explains (two standard deviations of the floor).
+        doubt: What chance may have added to the excess, where that is known: red only if it is beyond amber without it,
+            and grey if it is beyond amber and may all be chance.
     """
 
     name: str
@@ -42,21 +46,23 @@ class Judged:
     excess: float | None
     limits: Limits
     chance: float = 0.0
+    doubt: float = 0.0
+
+    @property
+    def vague(self) -> bool:
+        """Whether the excess is beyond amber, and yet all of it may be chance: nothing can be said."""
+        return self.excess is not None and self.limits[1] < self.excess <= self.doubt
 
     @property
     def light(self) -> Light:
-        """Green, amber, red; grey when there is no figure."""
-        if self.excess is None:
+        """Green, amber, red; grey when there is no figure, or none that says anything."""
+        if self.excess is None or self.vague:
             return "grey"
         green, amber = self.limits
-        # Chance widens green, up to amber and not beyond: what is red stays so, however noisy.
-        return (
-            "green"
-            if self.excess <= max(green, min(self.chance, amber))
-            else "amber"
-            if self.excess <= amber
-            else "red"
-        )
+        # Chance widens green, up to amber and not beyond: what is large is never green, however noisy.
+        if self.excess <= max(green, min(self.chance, amber)):
+            return "green"
+        return "amber" if self.excess - self.doubt <= amber else "red"
 
     @property
     def severity(self) -> float:
@@ -91,7 +97,7 @@ def light_of(judged: Iterable[Judged]) -> Light:
 
 def worst(judged: Sequence[Judged]) -> Judged | None:
     """The figure that decides the light."""
-    return max((each for each in judged if each.excess is not None), key=lambda each: each.severity, default=None)
+    return max((each for each in judged if each.light != "grey"), key=lambda each: each.severity, default=None)
 
 
 def judge_dimensions(
@@ -103,7 +109,7 @@ def judge_dimensions(
 ) -> dict[Dimension, list[Judged]]:
     """The figures that decide each dimension's light; those of tables too small for a verdict decide none."""
     found, floor = evaluation.figures, evaluation.floor
-    supports = mean_support_violations(columns)
+    supports = mean_support_violations(columns, evaluation.tables["training"], evaluation.tables["synthetic"])
     attacked, attacked_floor = evaluation.membership
     made = {risk.name: risk.low for risk in guarded.risks if risk.low is not None}
     certain = Figure(max(0.0, *made.values())) if made else Figure.none("no attack could be made")
@@ -125,7 +131,8 @@ def judge_dimensions(
                 entry.trtr,
                 None if entry.difference.value is None or not _teaches(entry) else -entry.difference.value,
                 limits.utility,
-                2 * (entry.difference.std or 0.0),
+                chance=2 * (entry.difference.std or 0.0),
+                doubt=2 * (entry.difference.std or 0.0),
             )
             for entry in evaluation.utility
         ],
@@ -231,6 +238,9 @@ def line_of(dimension: Dimension, judged: Sequence[Judged], evaluation: Evaluati
     unjudged = next((each.synthetic.why for each in judged if each.excess is None and each.synthetic.why), "")
     if dimension in _OF_DISTRIBUTIONS:
         unjudged = _too_few(evaluation) or unjudged
+    vague = [f"{each.name} ({number(-(each.excess or 0.0))} ± {number(each.doubt)})" for each in judged if each.vague]
+    if vague and light == "grey":
+        unjudged = f"with so few rows, chance may be all of the difference in {' and '.join(vague)}"
     if light == "grey" and unjudged and dimension != "chemistry":
         words = f"It could not be judged: {unjudged}."
     elif dimension == "structure" and unjudged:
@@ -259,8 +269,25 @@ def _told_by_columns(judged: Sequence[Judged], evaluation: Evaluation) -> str:
 
 
 def _reading(judged: Judged) -> Reading:
-    unit = "share" if judged.name in _SHARES else "number"
-    return reading(judged.name, judged.synthetic, judged.floor, judged.allowed, unit=unit)
+    return reading(judged.name, judged.synthetic, judged.floor, judged.allowed, unit=_unit(judged))
+
+
+def _unit(judged: Judged) -> str:
+    return "share" if judged.name in _SHARES else "number"
+
+
+def warnings_of(evaluation: Evaluation, limits: Thresholds) -> tuple[str, ...]:
+    """What makes the whole report worth less than it looks: held-out rows that are no floor."""
+    floor = evaluation.floor.c2st["lightgbm"]
+    if floor.value is None or floor.low is None or floor.low <= 0.5 or floor.value - 0.5 <= limits.c2st[0]:
+        return ()
+    columns = evaluation.floor_telltales["column"].head(2).to_list()
+    said = (
+        f"The held-out rows are unlike the training rows: boosted trees tell them apart with an AUC of "
+        f"{number(floor.value)}, most of all by {' and '.join(columns)}. Floors are then too high, and a figure on its "
+        "floor is not yet a good one. Hold out rows drawn at random from the same table, and judge again."
+    )
+    return (said,)
 
 
 def fixes_of(
@@ -278,17 +305,15 @@ def fixes_of(
     found = []
     for dimension, each in sorted(off, key=lambda pair: -pair[1].severity):
         hint, column = begin.get(dimension, ("", None))
-        said = f"{each.name}: {each.synthetic.value:.3g}, where real rows have {_floor_of(each)}.{hint}"
+        unit = _unit(each)
+        beside = "no figure" if each.floor.value is None else printed(each.floor.value, unit)
+        said = f"{each.name}: {printed(each.synthetic.value, unit)}, where real rows have {beside}.{hint}"
         found.append(Fix(text=said, section=dimension, column=column))
     if not found:
         green = all(light_of(figures) == "green" for figures in judged.values())
         said = ("Every light is green." if green else "No light is amber or red.") + begin["structure"][0]
         found.append(Fix(text=said, section="structure", column=begin["structure"][1]))
     return tuple(found[:_FIXES])
-
-
-def _floor_of(judged: Judged) -> str:
-    return "no figure" if judged.floor.value is None else f"{judged.floor.value:.3g}"
 
 
 def _worst_column(columns: Sequence[Column]) -> tuple[str, str | None]:

@@ -18,19 +18,25 @@ class Column:
         error_high: Upper bound.
         floor: The error of the held-out rows.
         wasserstein: Wasserstein-1 distance in units of the real standard deviation.
+        wasserstein_margin: Half the 95 % interval around it; so of every margin.
         wasserstein_floor: The same of the held-out rows.
         missing_real: Share of the training rows that lack it.
         missing_synthetic: Share of the synthetic rows that lack it.
         missing_difference: The second minus the first.
+        missing_margin: Of the difference.
         missing_floor: The difference of the held-out rows.
         support: In words, what every training value obeys: "whole, at least 0".
         support_violations: Share of synthetic values that do not.
+        support_margin: Of that share.
         support_violations_floor: The same of the held-out rows.
         tail_low: 1 % quantile minus that of the training rows, in real standard deviations.
+        tail_low_margin: Of that difference.
         tail_low_floor: The same of the held-out rows.
         tail_high: 99 % quantile minus that of the training rows, in real standard deviations.
+        tail_high_margin: Of that difference.
         tail_high_floor: The same of the held-out rows.
         family: The distribution family fitted to it, in words.
+        note: What to know before its figures are read, in one sentence: that a table has no value of it.
     """
 
     column: str
@@ -40,19 +46,25 @@ class Column:
     error_high: Number = None
     floor: Number = None
     wasserstein: Number = None
+    wasserstein_margin: Number = None
     wasserstein_floor: Number = None
     missing_real: Number = None
     missing_synthetic: Number = None
     missing_difference: Number = None
+    missing_margin: Number = None
     missing_floor: Number = None
     support: str | None = None
     support_violations: Number = None
+    support_margin: Number = None
     support_violations_floor: Number = None
     tail_low: Number = None
+    tail_low_margin: Number = None
     tail_low_floor: Number = None
     tail_high: Number = None
+    tail_high_margin: Number = None
     tail_high_floor: Number = None
     family: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,12 @@ class Group:
     rows: tuple[Row, ...]
 
 
+def has_chemistry(report: Report) -> bool:
+    """Whether anything is said of chemistry: the columns of most tables are no descriptors of molecules."""
+    judged = any(line.dimension == "chemistry" and line.light != "grey" for line in report.verdict)
+    return judged or report.chemistry is not None
+
+
 def compare(reports: Mapping[str, Report]) -> tuple[Group, ...]:
     """The verdicts of all tables, figure by figure; nothing for a single table."""
     if len(reports) < 2:
@@ -45,6 +51,8 @@ def compare(reports: Mapping[str, Report]) -> tuple[Group, ...]:
         lines = [
             next((line for line in report.verdict if line.dimension == dimension), None) for report in reports.values()
         ]
+        if dimension == "chemistry" and not any(map(has_chemistry, reports.values())):
+            continue
         if any(lines):
             found.append(Group(dimension, tuple(line.light if line else "grey" for line in lines), _rows(lines)))
     return tuple(found)

@@ -155,6 +155,7 @@ class Report:
         targets: The columns whose prediction is judged.
         versions: Of the libraries that computed it, by name.
         verdict: One line a dimension.
+        warnings: What makes the whole report worth less than it looks, a few sentences each.
         fixes: What is most worth mending, at most three.
         columns: Worst first.
         densities: Of the columns, in any order.
@@ -176,6 +177,7 @@ class Report:
     targets: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     verdict: tuple[Line, ...] = ()
+    warnings: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     columns: tuple[Column, ...] = ()
     densities: tuple[Density, ...] = ()

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation.page import words
 from tabsyn_core.evaluation.page.charts import scripts, specifications
-from tabsyn_core.evaluation.page.comparison import compare
+from tabsyn_core.evaluation.page.comparison import compare, has_chemistry
 from tabsyn_core.evaluation.page.content import DIMENSIONS, Report
 from tabsyn_core.evaluation.page.payload import payload
 from tabsyn_core.files import atomic_path
@@ -42,14 +42,13 @@ def write_page(path: Path, reports: Mapping[str, Report]) -> None:
     environment.filters |= {
         name: getattr(words, name)
         for name in (
-            *("number", "share", "count", "p_equals", "p_value", "printed", "finding"),
+            *("excess", "number", "share", "count", "p_equals", "p_value", "printed", "finding"),
             *("model_name", "score_name", "headline_scores"),
         )
     } | {"image": _image}
     page = environment.get_template("template.html.j2").render(
         reports=[_shown(place, name, report) for place, (name, report) in enumerate(reports.items())],
         comparison=compare(reports),
-        dimensions=DIMENSIONS,
         style=_text("style.css"),
         script=_text("script.js"),
         vega=scripts(),
@@ -66,6 +65,7 @@ def _shown(place: int, name: str, report: Report) -> dict[str, Any]:
         "name": name,
         "report": report,
         "leads": words.leads(report),
+        "dimensions": [each for each in DIMENSIONS if each != "chemistry" or has_chemistry(report)],
         "molecules": words.molecules_lead(report),
         "lights": {line.dimension: line.light for line in report.verdict},
     }

@@ -17,7 +17,7 @@
     if (value === null || value === undefined) return "–";
     const size = Math.abs(value);
     const small = size !== 0 && size < 0.0005;
-    const text = small ? value.toExponential(1) : size < 10000 ? value.toFixed(3) : Math.round(value).toLocaleString("en");
+    const text = small ? value.toExponential(1) : size < 10000 ? (Math.round(value * 1e4) / 1e4).toFixed(3) : Math.round(value).toLocaleString("en");
     return text.replace("-", "−");
   }
 
@@ -224,8 +224,21 @@
       }
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
-    if (!canvas.classList.contains("ready")) explore(canvas, found);
+    if (!canvas.classList.contains("ready")) {
+      explore(canvas, found);
+      if (many <= NAMED) nameMap(canvas, found.columns);
+    }
     canvas.classList.add("ready");
+  }
+
+  const NAMED = 24; // columns whose names there is room for
+
+  function nameMap(canvas, columns) {
+    const names = (side) => element("div", { class: `names ${side}`, "aria-hidden": "true" },
+      ...columns.map((name) => element("span", { title: name }, element("i", {}, name))));
+    const frame = element("div", { class: "named", style: `--many: ${columns.length}` });
+    canvas.before(frame);
+    frame.append(names("rows"), canvas, names("below"));
   }
 
   function explore(canvas, found) {
@@ -291,10 +304,10 @@
   const sd = (value) => `${number(value)} sd`;
   const FACTS = [
     ["Error", "error", "floor", number],
-    ["Wasserstein", "wasserstein", "wasserstein_floor", sd],
-    ["Impossible values", "support_violations", "support_violations_floor", share],
-    ["1 % quantile", "tail_low", "tail_low_floor", sd],
-    ["99 % quantile", "tail_high", "tail_high_floor", sd],
+    ["Wasserstein", "wasserstein", "wasserstein_floor", sd, "wasserstein_margin"],
+    ["Impossible values", "support_violations", "support_violations_floor", share, "support_margin"],
+    ["1 % quantile", "tail_low", "tail_low_floor", sd, "tail_low_margin"],
+    ["99 % quantile", "tail_high", "tail_high_floor", sd, "tail_high_margin"],
   ];
 
   function facts(column) {
@@ -305,14 +318,16 @@
     add("Kind", column.kind, "", "long");
     if (column.family) add("Family", column.family, "", "long");
     if (column.support) add("Every real value is", column.support, "", "long");
-    for (const [name, key, floor, print] of FACTS) {
+    for (const [name, key, floor, print, margin] of FACTS) {
       if (!known(column[key])) continue;
       const { error_low: low, error_high: high } = column;
-      const range = key === "error" && known(low) && known(high) ? ` (${number(low)} to ${number(high)})` : "";
+      const range = key === "error" && known(low) && known(high) ? ` (${number(low)} to ${number(high)})`
+        : known(column[margin]) ? ` ± ${print(column[margin]).replace(/ (sd|%)$/, "")}` : "";
       add(name, print(column[key]) + range, known(column[floor]) ? `floor ${print(column[floor])}` : "");
     }
     const { missing_real: before, missing_synthetic: after } = column;
-    if (known(after)) add("Missing", share(after), known(before) ? `real ${share(before)}` : "");
+    const wide = known(column.missing_margin) && column.missing_margin > 0 ? ` ± ${share(column.missing_margin).replace(" %", "")}` : "";
+    if (known(after)) add("Missing", share(after) + wide, known(before) ? `real ${share(before)}` : "");
     return list;
   }
 
@@ -360,6 +375,7 @@
       cell.append(charts);
       requestAnimationFrame(() => drawing.forEach((each) => draw(...each)));
     } else cell.append(element("p", { class: "absent" }, "The distribution of this column was not drawn."));
+    if (column.note) cell.prepend(element("p", { class: "warning" }, column.note));
     cell.append(facts(column), testTable(data, column.column));
     return cell;
   }
@@ -370,17 +386,35 @@
     table.querySelectorAll("tr.detail > td").forEach((cell) => { cell.colSpan = shown; });
   }
 
+  // What is shown stands in the address, so that it can be sent to someone; without filling the browser's history.
+  const remember = (address) => { try { history.replaceState(null, "", address); } catch { /* a page in a frame */ } };
+  const prefixOf = (inside) => inside.closest("[data-report]").querySelector("section").id.replace(/verdict$/, "");
+
+  // A table wider than its place says so, and can be moved by the keyboard.
+  const sideways = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+    const wider = target.scrollWidth > target.clientWidth + 1;
+    target.classList.toggle("sideways", wider);
+    if (wider) target.tabIndex = 0; else target.removeAttribute("tabindex");
+  }));
+
   function toggle(row, data, open) {
     const button = row.querySelector(".open");
     const shown = button.getAttribute("aria-expanded") === "true";
     if (shown === (open ?? !shown)) return;
     button.setAttribute("aria-expanded", String(!shown));
-    if (shown) { row.nextElementSibling.remove(); return; }
     const column = data.columns[row.dataset.row];
+    const address = `#${prefixOf(row)}column=${encodeURIComponent(column.column)}`;
+    if (shown) {
+      row.nextElementSibling.remove();
+      if (location.hash === address) remember(`#${prefixOf(row)}fidelity`);
+      return;
+    }
+    remember(address);
     const detail = element("tr", { class: "detail", id: button.getAttribute("aria-controls") });
     row.after(detail);
     detail.append(detailOf(data, column));
     span(row.closest("table"));
+    detail.querySelectorAll(".scroll").forEach((box) => sideways.observe(box));
   }
 
   function prepareColumns(table, data) {
@@ -506,10 +540,9 @@
     }
   }
 
-  function openColumn(link) {
-    const article = link.closest("[data-report]");
+  function openColumn(article, name) {
     const data = content.reports[article.dataset.report];
-    const place = data.columns.findIndex((each) => each.column === link.dataset.column);
+    const place = data.columns.findIndex((each) => each.column === name);
     const row = article.querySelector(`tr[data-row="${place}"]`);
     if (!row) return false;
     article.querySelector(".finder input").value = "";
@@ -530,25 +563,42 @@
       drawWaiting();
     };
     const follow = () => {
-      const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      const target = location.hash && document.getElementById(location.hash.slice(1));
       const article = target && target.closest("[data-report]");
       if (!article) return;
       show(Number(article.dataset.report));
       target.scrollIntoView();
     };
-    choice.addEventListener("change", () => show(Number(choice.value)));
+    choice.addEventListener("change", () => {
+      show(Number(choice.value));
+      remember(`#${prefixOf(articles[choice.value].querySelector("section"))}verdict`);
+    });
     window.addEventListener("hashchange", follow);
     show(0);
     follow();
+    return show;
+  }
+
+  // #column=MolWt, or #t2-column=MolWt in the second report.
+  function openAddress(articles, show) {
+    const [, prefix, name] = location.hash.match(/^#(t\d+-)?column=(.+)$/) ?? [];
+    if (!name) return;
+    const place = prefix ? Number.parseInt(prefix.slice(1), 10) - 1 : 0;
+    if (!articles[place]) return;
+    show?.(place);
+    try { openColumn(articles[place], decodeURIComponent(name)); } catch { /* no such name */ }
   }
 
   const articles = [...document.querySelectorAll("[data-report]")];
   prepareTheme();
   articles.forEach(prepareReport);
-  prepareChoice(articles);
+  const show = prepareChoice(articles);
+  openAddress(articles, show);
+  window.addEventListener("hashchange", () => openAddress(articles, show));
+  document.querySelectorAll(".scroll").forEach((box) => sideways.observe(box));
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-column]");
-    if (link && openColumn(link)) event.preventDefault();
+    if (link && openColumn(link.closest("[data-report]"), link.dataset.column)) event.preventDefault();
   });
   document.addEventListener("scroll", hideTip, { passive: true });
   let closed = [];

@@ -180,6 +180,8 @@ class EnergyTest:
 
     Attributes:
         statistic: Energy distance of the synthetic rows to the training rows.
+        low: Lower bound of its 95 % interval.
+        high: Upper bound.
         p: Its p-value.
         floor: The energy distance of the held-out rows.
         floor_p: Its p-value.
@@ -187,6 +189,8 @@ class EnergyTest:
     """
 
     statistic: Number
+    low: Number = None
+    high: Number = None
     p: Number = None
     floor: Number = None
     floor_p: Number = None

@@ -2,7 +2,17 @@
 
 import re
 
-from tabsyn_core.evaluation.page.content import DIMENSIONS, Detector, Dimension, Number, Reading, Report, Score
+from tabsyn_core.evaluation.page.content import (
+    DIMENSIONS,
+    Column,
+    Detector,
+    Dimension,
+    Number,
+    Pair,
+    Reading,
+    Report,
+    Score,
+)
 
 _MARGIN = 0.02
 """Farther above its floor than this, a column counts as off."""
@@ -28,7 +38,8 @@ def number(value: Number) -> str:
         return "–"
     if value != 0 and not 0.0005 <= abs(value) < 10_000:
         return _minus(f"{value:.1e}" if abs(value) < 1 else f"{value:,.0f}")
-    return _minus(f"{value:.3f}")
+    # As the command line prints the four decimals of metrics.json, so that both say the same.
+    return _minus(f"{round(value, 4):.3f}")
 
 
 def share(value: Number) -> str:
@@ -53,6 +64,13 @@ def p_equals(value: Number) -> str:
 def p_value(value: Number) -> str:
     """As a cell of a table."""
     return p_equals(value).removeprefix("= ")
+
+
+def excess(pair: Pair) -> Number:
+    """How much farther from the training rows the synthetic rows are than the held-out rows; pairs are sorted by it."""
+    if pair.difference is None or pair.real is None:
+        return None
+    return pair.difference - (0.0 if pair.floor is None else abs(pair.floor - pair.real))
 
 
 def finding(conclusion: str) -> str:
@@ -84,31 +102,39 @@ def leads(report: Report) -> dict[Dimension, str]:
 
 def _fidelity(report: Report) -> str:
     judged = [(each, each.error - (each.floor or 0)) for each in report.columns if each.error is not None]
+    without = [each for each in report.columns if each.note]
+    noted = f" {_names(without)}: {without[0].note}" if without else ""
     if not judged:
-        return ""
+        return noted.strip()
     off = [each for each, excess in judged if excess > _MARGIN]
     worst = max(judged, key=lambda found: found[1])[0]
     many, near = len(judged), len(judged) - len(off)
     if not off:
         return (
             f"All {many} columns are distributed like the real ones: none is farther from the training rows than "
-            f"held-out rows are, give or take {_MARGIN}."
+            f"held-out rows are, give or take {_MARGIN}.{noted}"
         )
     measure = "Kolmogorov–Smirnov distance" if worst.kind == "numeric" else "total variation distance"
     beside = "" if worst.floor is None else f", where real held-out rows are at {number(worst.floor)}"
     return (
         f"{near} of {many} {'column' if many == 1 else 'columns'} {_are(near)} as near to the training rows as "
         f"held-out rows are, give or take {_MARGIN}; {len(off)} {_are(len(off))} not. Farthest off is {worst.column}, "
-        f"at a {measure} of {number(worst.error)}{beside}."
+        f"at a {measure} of {number(worst.error)}{beside}.{noted}"
     )
+
+
+def _names(columns: list[Column]) -> str:
+    """The first of the columns that the same is said of, and how many more there are with a remark of their own."""
+    rest = len(columns) - 1
+    return columns[0].column + (f" (and {rest} more columns that a table has no value of)" if rest else "")
 
 
 def _structure(report: Report) -> str:
     detectors = [each for each in (report.whole.detectors if report.whole else ()) if each.auc is not None]
     sentences = [_detection(each) for each in detectors[:1]]
     sentences += [
-        f"The pair that has changed most is {pair.left} and {pair.right}: {pair.kind} {number(pair.synthetic)} in "
-        f"place of {number(pair.real)}."
+        f"The pair that has changed most, beyond what held-out rows differ by, is {pair.left} and {pair.right}: "
+        f"{pair.kind} {number(pair.synthetic)} in place of {number(pair.real)}."
         for pair in (report.pairs.worst[:1] if report.pairs else ())
     ]
     return " ".join(sentences) or _first(report.pairs.figures if report.pairs else ())

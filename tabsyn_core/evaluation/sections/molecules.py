@@ -25,6 +25,7 @@ _WORDS = {
     "internal_diversity": "Internal diversity: how unlike each other",
     "scaffold_similarity": "Scaffolds: cosine of counts",
     "fragment_similarity": "BRICS fragments: cosine of counts",
+    "frechet_chemnet": "Fréchet ChemNet distance; smaller with more molecules",
     "scaffold_leakage": "Molecules with the scaffold of exactly one training molecule",
     "substructure_leakage": "Molecules with a piece of exactly one training molecule",
 }

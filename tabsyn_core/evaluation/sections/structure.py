@@ -72,7 +72,7 @@ def pairs_section(train: Table, holdout: Table, fake: Table, seed: int) -> Pairs
         figures=tuple(figures),
         worst=tuple(_pair(row) for row in worst.to_dicts()),
         correlations=correlation_matrices(train, holdout, fake),
-        joints=joints(train, fake, numeric),
+        joints=joints(train, fake, numeric, seed),
         spectrum=Spectrum(**spectrum) if shares.height else None,
         combinations=tuple(
             Combination(label=row["combination"], real=row["real"], synthetic=row["synthetic"])
@@ -136,6 +136,8 @@ def whole_section(evaluation: Evaluation, seed: int, *, thorough: bool) -> tuple
         ),
         energy=EnergyTest(
             statistic=energy.statistic.value,
+            low=energy.statistic.low,
+            high=energy.statistic.high,
             p=energy.p_value.value,
             floor=energy.floor.value,
             floor_p=energy.floor_p_value.value,

@@ -211,7 +211,20 @@ def test_identical_rows_are_never_rejected(train):
     real = train.drop("smiles", "inchikey")
     found = judge(real, real, real)
     assert found["rejected"].any() is False
-    assert found["effect"].filter(found["test"] != "Anderson-Darling").abs().max() == pytest.approx(0, abs=1e-9)
+    assert found["effect"].abs().max() == pytest.approx(0, abs=1e-9)
+
+
+def test_the_effect_of_anderson_darling_is_a_size_and_no_count_of_rows():
+    found = {}
+    for rows in (200, 2_000):
+        draws = [np.random.default_rng(seed).normal(size=rows) for seed in range(3)]
+        tables = [pl.DataFrame({"x": draws[0]}), pl.DataFrame({"x": draws[1]}), pl.DataFrame({"x": draws[2] + 0.5})]
+        found[rows] = only(judge(*tables), "x", "Anderson-Darling")
+    assert found[2_000]["statistic"] > 5 * found[200]["statistic"]
+    assert found[2_000]["effect"] == pytest.approx(found[200]["effect"], abs=0.08)
+    assert all(row["floor_effect"] < 0.5 * row["effect"] for row in found.values())
+    apart = only(judge(tables[0], tables[1], tables[2] + 100), "x", "Anderson-Darling")
+    assert apart["effect"] == pytest.approx(1, abs=1e-3)
 
 
 def test_the_same_seed_gives_the_same_bits():

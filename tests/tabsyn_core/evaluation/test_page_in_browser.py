@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     write_page(folder / "one.html", {"table": complete()})
     write_page(folder / "many.html", {"first": complete(), "second": complete(25, shift=0.5)})
+    write_page(folder / "few.html", {"table": complete(10)})
     write_page(folder / "bare.html", {"table": bare()})
     return folder
 
@@ -301,3 +302,50 @@ def test_another_table_is_chosen_by_the_selector_or_by_an_address(show) -> None:
     assert [each.get_attribute("aria-label") for each in shown.all()] == ["first"]
     page.goto(page.url.split("#")[0] + "#t2-privacy")
     assert page.get_by_label("Below: the report of").input_value() == "1"
+
+
+def test_the_address_names_the_open_column_and_opens_it_for_someone_else(show) -> None:
+    page = show()
+    page.locator("tr[data-row='3'] .open").click()
+    assert page.url.endswith("#column=column%203")
+    page.reload()
+    page.locator("tr.detail .chart.ready svg").nth(1).wait_for()
+    assert page.locator("tr[data-row='3'] .open").get_attribute("aria-expanded") == "true"
+    page.locator("tr[data-row='3'] .open").click()
+    assert page.url.endswith("#fidelity")
+    page = show("many")
+    page.get_by_label("Below: the report of").select_option(label="second")
+    assert page.url.endswith("#t2-verdict")
+    page.goto(page.url.split("#")[0] + "#t2-column=column%2023")
+    page.reload()
+    assert page.locator("article:visible").get_attribute("aria-label") == "second"
+    assert page.locator("#t2-columns-23").is_visible()
+    page.goto(page.url.split("#")[0] + "#column=no%20such%25")
+    page.reload()  # nothing to open, and no complaint
+    assert page.locator(".detail").count() == 0
+
+
+def test_a_table_wider_than_a_phone_says_so_and_moves_by_keys(show) -> None:
+    page = show("many", width=360, has_touch=True, is_mobile=True)
+    wide = page.locator(".scroll.sideways:visible").first
+    hint = wide.evaluate("box => getComputedStyle(box, '::before').content")
+    assert hint.startswith('"Swipe sideways')
+    assert wide.get_attribute("tabindex") == "0"
+    assert show(width=1600).locator(".scroll.sideways:visible").count() == 0
+
+
+def test_maps_of_few_columns_carry_their_names(show) -> None:
+    assert show().locator(".named").count() == 0  # 29 columns
+    page = show("few")
+    page.wait_for_selector(".named")
+    assert page.locator(".named").first.locator(".names.rows i").all_inner_texts() == [
+        f"column {place}" for place in range(9)
+    ]
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        boxes = [each.bounding_box() for each in page.locator(".named").first.locator(".names.rows span").all()]
+        canvas = page.locator(".named canvas").first.bounding_box()
+        for place, box in enumerate(boxes):
+            middle = canvas["y"] + (place + 0.5) / 9 * canvas["height"]
+            assert abs(box["y"] + box["height"] / 2 - middle) < 3
+        assert _overflow(page) == 0

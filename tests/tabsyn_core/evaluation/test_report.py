@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from importlib.resources import files
 
@@ -14,9 +15,12 @@ from odd_tables import every_choice_of_columns, odd
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.evaluation import evaluate, evaluate_files, judge
 from tabsyn_core.evaluation.figure import Figure
-from tabsyn_core.evaluation.page import Report
+from tabsyn_core.evaluation.page import Report, write_page
+from tabsyn_core.evaluation.page.words import leads
 from tabsyn_core.evaluation.pictures import write_plots
-from tabsyn_core.evaluation.verdict import above, above_floor, light_of
+from tabsyn_core.evaluation.tables import align
+from tabsyn_core.evaluation.utility import utility
+from tabsyn_core.evaluation.verdict import Judged, above, above_floor, light_of
 from tabsyn_core.thresholds import Thresholds
 
 TARGETS = ["logS", "solubility_class"]
@@ -140,6 +144,58 @@ def test_a_light_follows_the_excess_and_chance_hides_no_large_one(value, spread,
     assert above(0.5, "AUC", Figure(0.5 + value), Figure(0.4, spread), (0.02, 0.1)).light == light
 
 
+@pytest.mark.parametrize(("loss", "chance", "light"), [(0.04, 0.0, "green"), (0.1, 0.12, "green"), (0.1, 0.02, "amber"), (0.3, 0.2, "amber"), (0.3, 0.1, "red"), (0.3, 0.4, "grey")])  # fmt: skip  # noqa: E501
+def test_a_loss_of_utility_is_red_only_beyond_chance(loss, chance, light):
+    figure = Figure(0.9 - loss)
+    assert Judged("R²", figure, Figure(0.9), loss, (0.05, 0.15), chance=chance, doubt=chance).light == light
+
+
+def test_few_held_out_rows_make_no_light_of_utility_red():
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(8):
+        x = rng.normal(size=(520, 3))
+        rows = pl.DataFrame({"x": x[:, 0], "z": x[:, 1], "y": x[:, 0] + 2 * x[:, 2]})
+        tables = align({"training": rows[:200], "held-out": rows[200:320], "synthetic": rows[320:]}, 0)
+        learnt = utility(*tables.values(), "y", targets=["y"], seed=0)
+        chance = 2 * learnt.difference.std
+        found.append(Judged("R²", learnt.tstr, learnt.trtr, -learnt.difference.value, (0.05, 0.15), chance, chance))
+    assert {each.light for each in found} <= {"green"}
+    assert max(each.excess for each in found) > 0.05  # without its interval, one of them would not be
+
+
+def test_held_out_rows_unlike_the_training_rows_are_told(judged, train, holdout, tables):
+    assert [each.report.warnings for each in judged.values()] == [(), (), ()]
+    few = [table.select("MolWt", "TPSA", "MolLogP") for table in (train, holdout, tables["real"])]
+    few[1] = few[1].with_columns(pl.col("MolWt") + 200)
+    (said,) = judge(*few, folds=3, thorough=False).report.warnings
+    assert said.startswith("The held-out rows are unlike the training rows: boosted trees tell them apart")
+    assert "most of all by MolWt" in said
+
+
+def test_a_column_without_a_value_has_a_sentence_of_its_own(tmp_path):
+    gone = normal(60, 2).with_columns(y=pl.lit(None, pl.Float64))
+    found = judge(normal(60, 0), normal(60, 1), gone, folds=2, thorough=False).report
+    notes = {each.column: each.note for each in found.columns}
+    assert notes == {"x": None, "y": "No synthetic row has a value of it, though real rows do: the column was lost, and its error is 1."}  # fmt: skip  # noqa: E501
+    assert f"y: {notes['y']}" in leads(found)["fidelity"]
+    write_page(tmp_path / "page.html", {"table": found})
+    assert notes["y"] in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_worth_mending_has_its_unit(judged):
+    said = " ".join(fix.text for fix in judged["copies"].report.fixes)
+    assert re.search(r"Copies beyond chance: \d\.\d %, where real rows have 0\.0 %", said)
+
+
+def test_every_figure_that_decides_has_an_interval(judged):
+    shown = [figure for line in judged["real"].report.verdict for figure in line.figures]
+    missing = {each.name for each in shown if each.synthetic is not None and each.low is None}
+    assert {name.partition(" (")[0] for name in missing} <= {"Risk of the worst attack, lower bound"}
+    for each in shown:
+        assert each.low is None or each.low <= each.synthetic <= each.high, each.name
+
+
 def test_the_worst_figure_decides_and_grey_only_when_nothing_was_judged():
     fine, unknown = (above_floor("error", each, Figure(0.1), (0.02, 0.1)) for each in (Figure(0.1), Figure.none("few")))
     assert light_of([fine, unknown]) == "green"
@@ -220,6 +276,9 @@ def normal(rows, seed, **more):
     [
         ("s.parquet", b"no parquet", r"s\.parquet is not a Parquet file: .* Give Parquet, or CSV"),
         ("s.csv", b"x,y\n1,2,3\n", r"s\.csv is not a CSV file: .*; found|s\.csv is not a CSV file: found more fields"),
+        ("s.csv", b"x;y\n1,5;2,5\n", r"s\.csv looks semicolon-separated: .* separator=';', decimal_comma=True\)"),
+        ("s.csv", b"x;y\n1.5;2.5\n", r"s\.csv looks semicolon-separated: .* separator=';'\)"),
+        ("s.csv.gz", gzip.compress(b"x\ty\n1\t2\n"), r"s\.csv\.gz looks tab-separated"),
         ("s.csv", b"", r"s\.csv is not a CSV file: empty CSV. It needs a line of column names"),
         ("s.csv", b"x,y\n" + bytes(range(128, 255)), r"s\.csv is not a CSV file: .* in UTF-8\."),
     ],
