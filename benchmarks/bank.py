@@ -33,7 +33,8 @@ def bank_figures(
     Returns:
         ``figures`` and ``floor``: ``combinations`` and ``density``, the total variation distances from the training
         rows of the shares of combinations and of the density of ``pair`` on a grid, and ``unseen``, the share of rows
-        of a combination that no training row has. ``counts``: the commonest combinations. ``grids``: the densities.
+        of a combination that no training row has. ``counts``: the commonest combinations, of ``counted`` rows.
+        ``grids``: the densities.
     """
     tables = {"training": train, "held-out": holdout, "synthetic": rows}
     # A density is of the first rows, and transactions stand in the order of their dates.
@@ -53,6 +54,7 @@ def bank_figures(
         "figures": figures("synthetic", found),
         "floor": figures("floor", floor),
         "counts": combination_counts(seen, unseen, made).head(_SHOWN).to_dicts(),
+        "counted": len(seen),
         "grids": {} if found is None else _grids(found),
     }
 

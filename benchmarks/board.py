@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from methods import OURS, PUBLISHED
-from pages import Column, likeness, markdown, setting, use
+from pages import Column, likeness, markdown, number, setting, use
 from pictures import density_pictures, rank_diagram
 from ranks import RANKED, competitors, friedman, losses, nemenyi, pairs, rank_table, ranks, within_budget
 from real_tables import RealTable
@@ -29,7 +29,11 @@ on the training rows, supports bounds, whole numbers, levels and gaps, each the 
 α-precision and β-recall are Alaa et al.'s (2022), on ranks; the DCR share and the AUC of a distance-based membership
 inference (MIA) are clean at 0.5; TSTR is R² (AUROC for classes) on held-out rows of trees trained on synthetic rows.
 [How to read the report](../reading-the-report.md) says more; [the ablation](ablation.md) says what each part of ours
-is worth. Peak memory is that of the largest process that fits and samples, Python and libraries included."""
+is worth, and [TabSyn beside its paper](literature.md) how far its preset is from published errors. Peak memory is that
+of the largest process that fits and samples, Python and libraries included."""
+
+
+_SHOWN_COMBINATIONS = 8
 
 
 def page(cells: Sequence[Cell], reals: Sequence[RealTable], skipped: Sequence[str]) -> str:
@@ -150,6 +154,7 @@ def _figures(real: RealTable, good: Sequence[Cell]) -> list[str]:
     kinds += [("Bank", _bank)] if real.pair else []
     one_a_seed = [*{cell["seed"]: cell for cell in good}.values()]
     tables = [markdown(_rows(title, columns, good, one_a_seed)) for title, columns in kinds]
+    tables += _combinations(good) if real.pair else []
     cost = [["Cost", *(column.title for column in _COST)], *_lines(_COST, good)]
     return [*tables, markdown(cost)]
 
@@ -184,6 +189,28 @@ def _bank(part: str) -> list[Column]:
         Column("rows of unseen combinations", of("unseen"), 2, share=True),
         Column("amount × balance, TVD", of("density")),
     ]
+
+
+def _combinations(good: Sequence[Cell]) -> list[str]:
+    """How often the commonest combinations of categories occur, in per cent of the rows; of one seed."""
+    of_seed = [cell for cell in good if cell["seed"] == good[0]["seed"] and cell["bank"]["counts"]]
+    if not of_seed:
+        return []
+    rows = of_seed[0]["bank"]["counted"]
+    made = {
+        cell["step"]: {each["combination"]: each["synthetic"] for each in cell["bank"]["counts"]} for cell in of_seed
+    }
+    body = [
+        [each["combination"], *(_percent(each[name], rows) for name in ("real", "held_out"))]
+        + [_percent(of_step.get(each["combination"]), rows) for of_step in made.values()]
+        for each in of_seed[0]["bank"]["counts"][:_SHOWN_COMBINATIONS]
+    ]
+    words = f"The commonest combinations of categories, in per cent of the rows, seed {good[0]['seed']}:"
+    return [words, markdown([["Combination", "training", "held out", *made], *body])]
+
+
+def _percent(count: float | None, rows: int) -> str:
+    return number(None if count is None else 100 * count / rows, 1)
 
 
 def of_recipe(cell: Cell) -> float | None:

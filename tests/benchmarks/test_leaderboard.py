@@ -181,6 +181,14 @@ def test_the_page_has_ranks_tables_pairs_and_failures(cells, real):
     assert "| factorised | 0.0 | 0.0 | 10.0 % | 100 | 1000 |" in made
     assert "### Published recipes" in made
     assert "### Published recipes" not in page[page.index("## other") :]
+    assert "| Bank | combinations of categories, TVD | rows of unseen combinations | amount × balance, TVD |" in made
+    commonest, *_ = [line for line in made.splitlines() if line.startswith("| kind=in, label=a |")]
+    training, held_out, ours, factorised = (float(share) for share in commonest.split("|")[2:6])
+    real_share = 100 * real.split(0)[0].select((pl.col("kind") == "in") & (pl.col("label") == "a")).to_series().mean()
+    assert training == pytest.approx(real_share, abs=0.05)
+    assert abs(ours - training) < 8
+    assert abs(factorised - training) > 10
+    assert 0 < held_out < 100
     pairs = made[made.index("### Pair by pair") :]
     apart = [abs(cell["figures"]["c2st_trees"] - 0.5) for cell in cells[:2]]
     assert f"| factorised | **{apart[1] - apart[0]:+.3f}** |" in pairs
