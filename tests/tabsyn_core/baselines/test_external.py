@@ -41,6 +41,16 @@ def test_it_learns_in_its_own_environment_and_gives_rows_back_as_they_were(name)
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_a_fit_is_reproducible_by_its_seed(name):
+    needs_environment(name)
+    table, settings = known_table(150), {"levels": 2, "copies": 1, "trees": 5} if name == "forest-diffusion" else {}
+    fits = [BASELINES[name](threads=1, **settings).fit(table, schema_of(table), seed=seed) for seed in (5, 5, 6)]
+    first, second, other = (fit.sample(30, seed=1) for fit in fits)
+    assert first.equals(second)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_a_budget_ends_a_fit_of_a_wide_table(name):
     needs_environment(name)
     rng = np.random.default_rng(0)
