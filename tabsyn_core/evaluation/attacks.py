@@ -358,10 +358,11 @@ def _attacks_said(risks: Sequence[Risk]) -> str:
             f"The risk is at most {_number(most.high):.2f}, with 95 % certainty, by {most.name}"
         )
     worst = max(harmful, key=lambda each: _number(each.risk))
-    others = f" So do {len(harmful) - 1} of the {len(ran) - 1} other attacks." if len(harmful) > 1 else ""
+    learn = f"{len(harmful)} of {len(ran)} attacks learn" if len(harmful) > 1 else f"One of {len(ran)} attacks learns"
     return (
-        f"Attackers learn about training rows what they would not learn about unseen ones.{others} The worst is "
-        f"{worst.name}: it succeeds in {_number(worst.attack.value):.0%} of attempts, on unseen rows in "
+        f"{learn} about training rows what unseen ones do not give away. "
+        f"{'The worst' if len(harmful) > 1 else 'It'} is {worst.name}: "
+        f"it succeeds in {_number(worst.attack.value):.0%} of attempts, on unseen rows in "
         f"{_number(worst.control.value):.0%}, a risk of {_number(worst.risk):.2f} "
         f"(95 % interval {_number(worst.low):.2f} to {_number(worst.high):.2f})"
     )

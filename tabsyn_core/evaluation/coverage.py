@@ -67,13 +67,14 @@ def coverage(train: Table, holdout: Table, other: Table, rows: int, seed: int) -
         seen, judged = rng.permutation(real)[:rows], rng.permutation(fake)[:rows]
         parts = [_precision_and_recall(seen, judged, sampler), _density_and_coverage(seen, judged, sampler)]
         found.append(np.hstack(parts))  # values in the first row, their spreads in the second
-    return {name: _figure(values) for name, values in zip(_FIGURES, np.array(found).transpose(2, 1, 0), strict=True)}
+    values = zip(_FIGURES, np.array(found).transpose(2, 1, 0), strict=True)
+    return {name: _figure(each, highest=np.inf if name == "density" else 1.0) for name, each in values}
 
 
-def _figure(draws: Floats) -> Figure:
+def _figure(draws: Floats, highest: float) -> Figure:
     """From values and their spreads over bootstrap samples, shape (2, draws)."""
     found = Figure.over(draws[0])
-    return found.within(float(np.hypot(draws[1].mean(), found.std or 0.0)), highest=np.inf)
+    return found.within(float(np.hypot(draws[1].mean(), found.std or 0.0)), highest=highest)
 
 
 def _precision_and_recall(real: Floats, other: Floats, rng: np.random.Generator) -> Floats:
