@@ -3,7 +3,7 @@
 import difflib
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from torch import nn
 
 from tabsyn_core import imputation
 from tabsyn_core.chemistry.descriptors import descriptor_bounds
-from tabsyn_core.chemistry.rules import obeys
+from tabsyn_core.chemistry.rules import RULES, rules_of
 from tabsyn_core.conditions import Condition, Where, parse_conditions
 from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.distributions import ColumnDistribution
@@ -33,7 +33,7 @@ from tabsyn_core.schema import TableSchema
 if TYPE_CHECKING:
     from tabsyn_core.training import Curve
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class Generator:
@@ -77,7 +77,8 @@ class Generator:
             checkpoint: A folder for checkpoints; a fit that was killed and is started again with the same
                 arguments goes on from the last one and ends in the same bits.
             checkpoint_every: Updates between checkpoints.
-            time_limit: Seconds after which training stops early, as it is; the result then depends on the machine.
+            time_limit: Seconds for the whole fit. The heads take what they need, the discriminator as long again, and
+                the score model stops early for both; the result then depends on the machine.
             progress: Told about phases ``"vae"`` and ``"diffusion"`` in updates, ``"heads"`` in columns.
 
         Returns:
@@ -95,9 +96,9 @@ class Generator:
         schema = schema or TableSchema.infer(table)
         found = distributions or front_end_distributions(self.config.front_end, table, schema, seed=seed)
         identities = Identities.discover(table, schema) if self.config.identities else Identities(schema)
-        lawful = self.config.identities and bool(obeys(table).all())
+        rules = rules_of(table) if self.config.identities else ()
         self.rows, self.privacy = table.height, None
-        self._model = RowModel(self.config, identities, dict(found), lawful=lawful)
+        self._model = RowModel(self.config, identities, dict(found), rules)
         self.curves = self._model.fit(
             table,
             seed=seed,
@@ -316,13 +317,13 @@ class Generator:
             "format_version": FORMAT_VERSION,
             "config": asdict(self.config),
             "rows": self.rows,
-            "lawful": model.lawful,
         }
         fitted = {name: self.distributions[name].to_json() for name in self.schema.names}
         with atomic_path(path) as temporary:
             temporary.mkdir()
             dump(temporary / "config.json", about)
-            dump(temporary / "columns.json", {"distributions": fitted, "identities": self.identities.to_json()})
+            known = {"distributions": fitted, "identities": self.identities.to_json(), "rules": sorted(model.rules)}
+            dump(temporary / "columns.json", known)
             if self.privacy is not None:
                 dump(temporary / "privacy.json", self.privacy.to_json())
             model.save(temporary)
@@ -352,7 +353,7 @@ class Generator:
         identities = Identities.from_json(columns["identities"])
         if (path / "privacy.json").exists():
             generator.privacy = PrivacyStatement.from_json(read_json(path / "privacy.json"))
-        generator._model = RowModel(generator.config, identities, fitted, lawful=about.get("lawful", False))
+        generator._model = RowModel(generator.config, identities, fitted, _rules(about, columns, identities))
         generator._model.load(path, version)
         return generator
 
@@ -395,6 +396,14 @@ class Generator:
             parts.append(self.sample(share, seed=seed + place, where=conditions, num_steps=num_steps))
             progress(Progress(sum(shares[: place + 1]), n, "rows"))
         return pl.concat(parts)[np.random.default_rng([seed, 2]).permutation(n)]
+
+
+def _rules(about: Mapping[str, Any], columns: Mapping[str, Any], identities: Identities) -> Sequence[str]:
+    """Names of the rules a saved generator keeps; format 2 kept all whose columns it had, or none."""
+    if about["format_version"] > 2:
+        return list(columns["rules"])
+    names = identities.schema.names
+    return [rule.name for rule in RULES if about.get("lawful", False) and rule.applies_to(names)]
 
 
 def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

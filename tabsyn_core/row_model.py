@@ -1,7 +1,8 @@
 """What draws rows: a diffusion core, the heads that follow it, identities that both obey, a discriminator's choice."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from torch import nn
 
 from tabsyn_core.chain import FORCED, Cells, Chain, Head
-from tabsyn_core.chemistry.rules import obeys
+from tabsyn_core.chemistry.rules import obeys_all
 from tabsyn_core.codec import Codec, Encoded
 from tabsyn_core.conditions import Condition
 from tabsyn_core.config import GeneratorConfig
@@ -68,7 +69,7 @@ class RowModel:
         config: Settings of all parts.
         identities: What holds between columns; those that are functions of others are left out of the model.
         distributions: One a column.
-        lawful: Whether every training row obeyed RDKit's rules, so that every sampled row must.
+        rules: Names of RDKit's rules that every training row obeyed, so that every sampled row must.
     """
 
     def __init__(
@@ -76,10 +77,10 @@ class RowModel:
         config: GeneratorConfig,
         identities: Identities,
         distributions: dict[str, ColumnDistribution],
-        *,
-        lawful: bool = False,
+        rules: Sequence[str] = (),
     ) -> None:
-        self.config, self.identities, self.distributions, self.lawful = config, identities, distributions, lawful
+        self.config, self.identities, self.distributions = config, identities, distributions
+        self.rules = frozenset(rules)
         self.codec = Codec(identities.schema.without(identities.dependent), distributions)
         self.order = [*range(len(self.codec.columns))]
         """Columns in the order of drawing, those of the core first."""
@@ -104,7 +105,7 @@ class RowModel:
             seed: Of everything.
             checkpoint: A folder for checkpoints of the core.
             checkpoint_every: Updates between them.
-            deadline: Of the core's training, by ``time.monotonic``.
+            deadline: By ``time.monotonic``; the core's training ends early, so that all parts are done by then.
             progress: Told about phases.
 
         Returns:
@@ -116,16 +117,7 @@ class RowModel:
         independent = table.drop(self.identities.dependent)
         cells, self.order = self._cells(independent, seed)
         core = self._core_size()
-        if core:
-            self.tabsyn = TabSyn(self._core_codec(core), self.config)
-            curves = self.tabsyn.fit(
-                independent.select(self.tabsyn.codec.schema.names),
-                seed=seed,
-                checkpoint=checkpoint,
-                checkpoint_every=checkpoint_every,
-                deadline=deadline,
-                progress=progress,
-            )
+        start = time.monotonic()
         if core < len(self.order):
             self.chain = Chain.fit(
                 cells,
@@ -138,7 +130,20 @@ class RowModel:
                 seed=seed,
                 progress=progress,
             )
-        if self.config.proposals > 1 and table.height >= _LEAST_JUDGED:
+        judged = self.config.proposals > 1 and table.height >= _LEAST_JUDGED
+        if deadline is not None and judged:  # what the discriminator takes: about as long as the heads
+            deadline -= time.monotonic() - start
+        if core:
+            self.tabsyn = TabSyn(self._core_codec(core), self.config)
+            curves = self.tabsyn.fit(
+                independent.select(self.tabsyn.codec.schema.names),
+                seed=seed,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+                deadline=deadline,
+                progress=progress,
+            )
+        if judged:
             self.ratio = self._judge(table, seed)
         return curves
 
@@ -341,8 +346,7 @@ class RowModel:
             chance = self.chain.draw(cells, rng, allowed=self._allowed(conditions))
         rows = self.completed(cells, ranks, [condition.column for condition in conditions])
         good = self.identities.obeyed(rows).to_numpy().copy()
-        if self.lawful:
-            good &= obeys(rows).to_numpy()
+        good &= obeys_all(rows, self.rules).to_numpy()
         for condition in conditions:
             good &= condition.met(rows[condition.column])
         # A head draws what meets its condition; how likely it was to decides whether the columns before fit it.

@@ -10,7 +10,7 @@ molecules break are left out: ``fr_benzene <= NumAromaticCarbocycles`` (phenoxaz
 The ``Ipc`` column is ln(1 + Ipc) throughout, as the product stores it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -124,6 +124,44 @@ def broken(table: pl.DataFrame) -> pl.DataFrame:
     if not needed:
         return pl.DataFrame()
     return table.select(pl.col(needed).cast(pl.Float64).fill_nan(None)).select(rule.violated for rule in rules)
+
+
+def rules_of(table: pl.DataFrame) -> tuple[str, ...]:
+    """Name the rules that every row of a table obeys, those with absent columns too.
+
+    A table without a descriptor most often lacks it because it never varied, as ``SMR_VSA8`` does, and then it was 0. A
+    rule of which at least one column is there is read with 0 for those that are not, and is believed only if
+    every row obeys it so.
+
+    Args:
+        table: As for :func:`violations`.
+    """
+    marks = broken(_with_absent(table, RULES))
+    present = set(table.columns)
+    return tuple(
+        rule.name
+        for rule in RULES
+        if present & set(rule.columns) and rule.name in marks.columns and not marks[rule.name].any()
+    )
+
+
+def obeys_all(table: pl.DataFrame, names: Collection[str]) -> pl.Series:
+    """Tell which rows satisfy the named rules, with 0 for absent columns; see :func:`rules_of`.
+
+    Returns:
+        A Boolean series ``obeys`` of length ``table.height``, without nulls.
+    """
+    rules = [rule for rule in RULES if rule.name in names]
+    if not rules:
+        return pl.repeat(value=True, n=table.height, dtype=pl.Boolean, eager=True).alias("obeys")
+    needed = sorted({name for rule in rules for name in rule.columns})
+    numbers = _with_absent(table, rules).select(pl.col(needed).cast(pl.Float64).fill_nan(None))
+    return numbers.select((~pl.any_horizontal(rule.violated for rule in rules)).alias("obeys")).to_series()
+
+
+def _with_absent(table: pl.DataFrame, rules: Iterable[Rule]) -> pl.DataFrame:
+    absent = {name for rule in rules for name in rule.columns} - set(table.columns)
+    return table.with_columns(pl.lit(0.0).alias(name) for name in sorted(absent))
 
 
 def _equal(left: pl.Expr, right: pl.Expr, equation: str, source: str) -> Rule:

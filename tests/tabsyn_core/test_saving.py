@@ -100,6 +100,23 @@ def test_a_generator_of_format_1_draws_the_rows_it_drew_then(tmp_path):
     assert Generator.load(tmp_path / "model").sample(40, seed=1, num_steps=10).equals(rows)
 
 
+def test_a_generator_of_format_2_draws_the_rows_it_drew_then(tmp_path):
+    generator = Generator.load(DATA / "generator_format_2")
+    then = pl.read_csv(DATA / "generator_format_2.csv", schema=generator.schema.polars_dtypes())
+    rows = generator.sample(40, seed=1, num_steps=10)
+    for name in then.columns:
+        assert rows[name].eq_missing(then[name]).mean() > 0.9, name
+    assert (rows["HeavyAtomMolWt"] <= rows["MolWt"]).all()
+    generator.save(tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["format_version"] == FORMAT_VERSION
+    again = Generator.load(tmp_path / "model")
+    assert again.sample(40, seed=1, num_steps=10).equals(rows)
+    again.save(tmp_path / "again")
+    kept = [(tmp_path / name / "columns.json").read_text() for name in ("model", "again")]
+    assert kept[0] == kept[1]
+    assert "HeavyAtomMolWt" in str(json.loads(kept[0])["rules"])
+
+
 def test_a_generator_of_format_1_takes_conditions_and_fills_gaps():
     generator = Generator.load(DATA / "generator_format_1")
     assert (generator.sample(30, where={"class": "large"})["class"] == "large").all()

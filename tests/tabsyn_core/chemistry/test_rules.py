@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors
 
-from tabsyn_core.chemistry.rules import RULES, broken, obeys, violations
+from tabsyn_core.chemistry.rules import RULES, broken, obeys, obeys_all, rules_of, violations
 
 ROOT = Path(__file__).parents[3]
 SHARED = ROOT.parent / "shared" / "data"
@@ -144,6 +144,28 @@ def test_a_rule_applies_only_where_all_its_columns_are_present():
     assert found["violated"].sum() == 0
     whole = impossible.with_columns(NumAliphaticRings=1.0)
     assert not obeys(whole).item()
+
+
+def test_what_every_row_obeys_holds_without_the_columns_that_never_varied():
+    table = embedded()
+    constant = [column.name for column in table if column.n_unique() == 1]
+    assert "SMR_VSA8" in constant
+    varying = table.drop(constant)
+    name = "LabuteASA is the sum of SMR_VSA and the hydrogens"
+    names = rules_of(varying)
+    assert name not in broken(varying).columns
+    assert name in names
+    assert obeys_all(varying, names).all()
+    assert not obeys_all(varying.with_columns(pl.col("LabuteASA") * 1.2), names).any()
+
+
+def test_a_rule_that_a_row_breaks_without_its_absent_columns_is_none():
+    table = embedded().drop("NumAromaticRings")
+    names = rules_of(table)
+    assert "RingCount = NumAromaticRings + NumAliphaticRings" not in names
+    odd = table.with_columns(MolWt=pl.when(pl.int_range(pl.len()) == 3).then(-1.0).otherwise("MolWt"))
+    assert set(rules_of(odd)) < set(names)
+    assert rules_of(pl.DataFrame({"x": [1.0]})) == ()
 
 
 @pytest.mark.parametrize("gap", [None, math.nan])
