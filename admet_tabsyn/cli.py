@@ -379,6 +379,8 @@ def evaluate(
         console.print(f"[bold]{escape(name)}[/bold]" if len(judged) > 1 else "")
         console.print(figures_table(one.metrics()))
         console.print(verdict([asdict(line) for line in one.report.verdict]))
+        for said in one.report.warnings:
+            console.print(f"[yellow]{escape(said)}[/yellow]")
     console.print(f"{out / 'report.html'}\n{out / 'report.json'}", markup=False, soft_wrap=True)
 
 

@@ -159,6 +159,9 @@ def test_evaluate_judges_any_table_beside_its_floor(tmp_path, monkeypatch):
     unknown = call("evaluate", *tables, "--targets=logP", "--out=judged")
     assert unknown.exit_code == 1
     assert "target 'logP'" in unknown.output
+    pl.read_parquet("h.parquet").with_columns(pl.col("logS") + 5).write_parquet("far.parquet")
+    far = call("evaluate", "--real=r.parquet", "--holdout=far.parquet", "--synthetic=s.parquet", "--out=judged")
+    assert "The held-out rows are unlike the training rows" in " ".join(far.output.split())
 
 
 def csv_rows():
