@@ -15,7 +15,7 @@ from tabsyn_core.evaluation.figure import DRAWS, Figure
 from tabsyn_core.evaluation.structures import Structures
 from tabsyn_core.evaluation.tables import Floats
 
-JUDGED = 1_000
+JUDGED = 500
 """Molecules of each table that the network reads, at most: about eight milliseconds each."""
 
 MIN_MOLECULES = 50

@@ -34,7 +34,7 @@ MIN_IMPORTANCE_ROWS = 20
 """Trees of fewer rows split by chance; their importances are not compared."""
 
 _BOOTSTRAP = 100
-_HALVES, _HALF = 6, 1_000
+_HALVES, _HALF = 6, 500
 _IMPORTANCE_ROWS = 2_000
 _IMPORTANCE_ROUNDS = 50
 _IMPORTANCE_DRAWS = 3

@@ -143,7 +143,8 @@ def _spectrum() -> _Chart:
 def _combinations() -> _Chart:
     def axis(title: str, field: str) -> dict[str, Any]:
         scale = alt.Scale(type="symlog", constant=1, nice=False)  # a logarithm that knows zero
-        ticks = alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000], format="~s")
+        words = "datum.value < 1000 ? format(datum.value, 'd') : format(datum.value / 1000, 'd') + 'k'"
+        ticks = alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000], labelExpr=words)
         return {"shorthand": f"{field}:Q", "scale": scale, "title": title, "axis": ticks}
 
     base = alt.Chart(_ROWS)
