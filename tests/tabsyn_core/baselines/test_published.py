@@ -52,11 +52,11 @@ def test_without_a_budget_all_epochs_are_made_in_batches_no_longer_than_the_tabl
 
 def test_a_budget_makes_the_same_share_of_both_networks_epochs_in_smaller_batches(table):
     baseline = BASELINES["tabsyn"](vae_epochs=4000, epochs=10_000, config=replace(SMALL, num_updates=7), steps=5)
-    fit = baseline.fit(table, schema_of(table), seed=0, seconds=4)
+    fit = baseline.fit(table, schema_of(table), seed=0, seconds=15)
     config, effort = fit.generator.config, fit.effort
     assert config.vae.batch_size == config.diffusion.batch_size == 256
     planned = {"vae": config.vae.num_updates, "diffusion": config.num_updates}
-    assert planned["diffusion"] / planned["vae"] == pytest.approx(2.5, rel=0.1)
+    assert planned["diffusion"] / planned["vae"] == pytest.approx(2.5, rel=0.2)
     assert effort["published diffusion updates"] == 10_000 * 24
     assert 0 < planned["diffusion"] < effort["published diffusion updates"]
     assert effort["vae updates"] > 0
