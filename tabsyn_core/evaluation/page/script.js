@@ -310,6 +310,9 @@
     ["99 % quantile", "tail_high", "tail_high_floor", sd, "tail_high_margin"],
   ];
 
+  // "0.2 ± 0.1 sd": the unit once.
+  const between = (value, margin) => value.replace(/^(\S+)/, `$1 ± ${margin.split(" ")[0]}`);
+
   function facts(column) {
     const list = element("dl", { class: "facts" });
     const known = (value) => value !== null && value !== undefined;
@@ -321,13 +324,13 @@
     for (const [name, key, floor, print, margin] of FACTS) {
       if (!known(column[key])) continue;
       const { error_low: low, error_high: high } = column;
-      const range = key === "error" && known(low) && known(high) ? ` (${number(low)} to ${number(high)})`
-        : known(column[margin]) ? ` ± ${print(column[margin]).replace(/ (sd|%)$/, "")}` : "";
-      add(name, print(column[key]) + range, known(column[floor]) ? `floor ${print(column[floor])}` : "");
+      const range = key === "error" && known(low) && known(high) ? ` (${number(low)} to ${number(high)})` : "";
+      const said = known(column[margin]) ? between(print(column[key]), print(column[margin])) : print(column[key]) + range;
+      add(name, said, known(column[floor]) ? `floor ${print(column[floor])}` : "");
     }
     const { missing_real: before, missing_synthetic: after } = column;
-    const wide = known(column.missing_margin) && column.missing_margin > 0 ? ` ± ${share(column.missing_margin).replace(" %", "")}` : "";
-    if (known(after)) add("Missing", share(after) + wide, known(before) ? `real ${share(before)}` : "");
+    const wide = known(column.missing_margin) && column.missing_margin > 0;
+    if (known(after)) add("Missing", wide ? between(share(after), share(column.missing_margin)) : share(after), known(before) ? `real ${share(before)}` : "");
     return list;
   }
 
