@@ -30,7 +30,8 @@ def test_synthetic_rows_that_are_the_training_rows_teach_the_same(train, holdout
     assert found.score == score
     assert found.tstr == found.trtr
     assert found.tstr.value > 0.5
-    assert found.difference.value == found.difference.std == 0
+    assert found.difference.value == 0
+    assert 0 < found.difference.std < 0.1  # other rows of the same distribution would have taught other models
 
 
 @pytest.mark.parametrize(("target", "score"), [("y", "R2"), ("grade", "AUROC"), ("yes", "AUROC")])
