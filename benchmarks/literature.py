@@ -75,12 +75,17 @@ class Point:
     training_rows: Errors
 
 
-def known_or_new(folder: Path, fold: Fold, minutes: float, threads: int) -> Point:
-    """A point that was kept, of the same data, settings and code, or a new one: a run that was stopped goes on."""
+def known_or_new(folder: Path, fold: Fold, minutes: float, threads: int, *, run: bool = True) -> Point | None:
+    """A point that was kept, of the same data, settings and code, or a new one: a run that was stopped goes on.
+
+    None where there is none and nothing is to run.
+    """
     key = json.dumps(
         [fold.real.digest, minutes, fold.seed, threads, STEPS, ROWS, digest_of(BASELINES["tabsyn"].modules)]
     )
     path = folder / f"{fold.real.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if not path.exists() and not run:
+        return None
     if not path.exists():
         write_json(path, asdict(point(fold, minutes, threads)))
     kept = read_json(path)
@@ -180,6 +185,7 @@ def arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=2, metavar="N", help="of the CPU")
     add("--cache", type=Path, default=ROOT / ".admet/leaderboard", metavar="FOLDER", help="of points that are done")
+    add("--done", action="store_true", help="run nothing: only what is there")
     add("--write", action="store_true", help="write docs/benchmarks/literature.md, .json and .svg")
     return parser.parse_args()
 
@@ -194,8 +200,9 @@ def main() -> None:
             skipped.append(str(error))
     points: list[Point] = []
     for fold, minutes in product(folds, options.minutes):
-        points.append(known_or_new(options.cache / "literature", fold, minutes, options.threads))
-        print(points[-1], flush=True)
+        found = known_or_new(options.cache / "literature", fold, minutes, options.threads, run=not options.done)
+        points += [found] if found else []
+        print(found, flush=True)
     content = page(points, skipped)
     print(f"\n{content}")
     if options.write:

@@ -86,9 +86,10 @@ def setting(cells: Sequence[Cell], script: str) -> str:
     seeds = ", ".join(map(str, sorted({cell["seed"] for cell in cells})))
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     memory = psutil.virtual_memory().total / 2**30
+    cores = len(os.sched_getaffinity(0))
     return "\n".join(
         [
-            f"- Machine: {len(os.sched_getaffinity(0))} cores ({_processor()}), {memory:.0f} GiB, {accelerator}",
+            f"- Machine: {cores} core{'s' if cores != 1 else ''} ({_processor()}), {memory:.0f} GiB, {accelerator}",
             f"- Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages),
             f"- Seeds: {seeds}; code {code_digest(PACKAGE)[:12]}",
             f"- Command: `{shlex.join(['python', f'benchmarks/{script}', *sys.argv[1:]])}`",

@@ -56,6 +56,7 @@ def test_a_point_is_kept_and_found_again(fold, tmp_path, monkeypatch):
         return point_of(fold.real.name, minutes=minutes)
 
     monkeypatch.setattr(literature, "point", counted)
+    assert literature.known_or_new(tmp_path, fold, 2.0, 1, run=False) is None
     first, again = (literature.known_or_new(tmp_path, fold, 2.0, 1) for _ in range(2))
     assert first == again == point_of("made")
     literature.known_or_new(tmp_path, fold, 4.0, 1)
