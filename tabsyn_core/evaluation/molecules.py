@@ -271,7 +271,7 @@ def _cosines(known: list[Parts], judged: list[Parts], rows: int, rng: np.random.
         reference = count(known)
         values = [value for some in draws if (value := _cosine(reference, count(some))) is not None]
         if values:
-            found[name] = Figure.over(np.array(values)).within(_cosine_std(reference, judged, rows, count, rng))
+            found[name] = Figure.over(np.array(values)).within(_cosine_std(reference, judged, rows, count))
     return found
 
 
@@ -280,11 +280,10 @@ def _cosine_std(
     judged: list[Parts],
     rows: int,
     count: Callable[[list[Parts]], Counter[str]],
-    rng: np.random.Generator,
 ) -> float:
     """Over bootstrap samples of the molecules judged."""
-    sampler = rng.spawn(1)[0]  # so that the draws do not depend on it
-    samples = [[judged[row] for row in sampler.integers(0, len(judged), rows)] for _ in range(_SAMPLES)]
+    rng = np.random.default_rng([len(judged), rows, 84])  # the same of either side
+    samples = [[judged[row] for row in rng.integers(0, len(judged), rows)] for _ in range(_SAMPLES)]
     values = [value for some in samples if (value := _cosine(reference, count(some))) is not None]
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
