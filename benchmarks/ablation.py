@@ -35,6 +35,8 @@ examples:
   python benchmarks/ablation.py --only bootstrap --only "9 "      two of the lines
   python benchmarks/ablation.py --tables all --write              write docs/benchmarks/ablation.md and .json
   python benchmarks/ablation.py --done --write                    the same of what the cache holds, running nothing
+  python benchmarks/ablation.py --tables all --seeds 0 --only "9 " --page every-table --write
+                                                                  the product on every table there is
   python benchmarks/ablation.py --tables all --seeds 0 --vary chain.core=0,24,48,none --vary proposals=1,4,8 --write
                                                                   write docs/benchmarks/defaults.md and .json
 
@@ -300,6 +302,7 @@ def arguments() -> argparse.Namespace:
     )
     add("--done", action="store_true", help="print what the cache holds and run nothing")
     add("--write", action="store_true", help="write the page and its figures to docs/benchmarks")
+    add("--page", default="ablation", metavar="NAME", help="of the page that --write writes; ablation if not given")
     return parser.parse_args()
 
 
@@ -345,7 +348,7 @@ def main() -> None:
     if sweeps:
         publish("defaults", defaults_page(cells, sweeps, skipped), cells, write=options.write)
     else:
-        publish("ablation", ablation_page(cells, reals, ladder, skipped), cells, write=options.write)
+        publish(options.page, ablation_page(cells, reals, ladder, skipped), cells, write=options.write)
 
 
 if __name__ == "__main__":
