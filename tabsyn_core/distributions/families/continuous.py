@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special, stats
 from typing_extensions import override
 
-from tabsyn_core.distributions.families.family import Family, Floats, invert
+from tabsyn_core.distributions.families.family import Family, Floats, Knots
 
 SCIPY_FAMILIES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "normal": (stats.norm, ("mean", "std")),
@@ -76,13 +76,13 @@ class Parametric(Family):
     @override
     def ppf(self, u: Floats) -> Floats:
         if self.base == "skew-normal":  # scipy searches each root by itself, a hundred times slower
-            return invert(self.cdf, u, *self._reach, rising=True)
+            return self._cdf_knots.solve(self.cdf, u)
         return np.asarray(-self._frozen.isf(u) if self.reflected else self._frozen.ppf(u), dtype=np.float64)
 
     @override
     def isf(self, s: Floats) -> Floats:
         if self.base == "skew-normal":
-            return invert(self.sf, s, *self._reach, rising=False)
+            return self._sf_knots.solve(self.sf, s)
         return np.asarray(-self._frozen.ppf(s) if self.reflected else self._frozen.isf(s), dtype=np.float64)
 
     @override
@@ -92,6 +92,14 @@ class Parametric(Family):
     @override
     def to_json(self) -> dict[str, Any]:
         return {"type": "parametric", "base": self.base, "values": list(self.values), "reflected": self.reflected}
+
+    @cached_property
+    def _cdf_knots(self) -> Knots:
+        return Knots.of(self.cdf, *self._reach)
+
+    @cached_property
+    def _sf_knots(self) -> Knots:
+        return Knots.of(self.sf, *self._reach)
 
     @property
     def _reach(self) -> tuple[float, float]:
@@ -135,11 +143,11 @@ class Mixture(Family):
 
     @override
     def ppf(self, u: Floats) -> Floats:
-        return invert(self.cdf, u, *self._reach, rising=True)
+        return self._cdf_knots.solve(self.cdf, u)
 
     @override
     def isf(self, s: Floats) -> Floats:
-        return invert(self.sf, s, *self._reach, rising=False)
+        return self._sf_knots.solve(self.sf, s)
 
     @override
     def logpdf(self, x: Floats) -> Floats:
@@ -157,6 +165,14 @@ class Mixture(Family):
 
     def _standardised(self, x: Floats) -> Floats:
         return np.asarray((x[:, None] - np.array(self.means)) / np.array(self.stds))
+
+    @cached_property
+    def _cdf_knots(self) -> Knots:
+        return Knots.of(self.cdf, *self._reach)
+
+    @cached_property
+    def _sf_knots(self) -> Knots:
+        return Knots.of(self.sf, *self._reach)
 
     @property
     def _reach(self) -> tuple[float, float]:
