@@ -144,6 +144,8 @@ def _table_section(real: RealTable, cells: Sequence[Cell]) -> list[str]:
             sections += ["### Published recipes", "The same, each trained as long as its authors say."]
             sections += _figures(real, published)
         sections += _paired(within_budget(good))
+    if stale := sorted({cell["step"] for cell in good if cell.get("stale")}):
+        sections.append(f"Rows of {', '.join(stale)} were drawn by earlier code, and judged by today's.")
     return [*sections, *(["Failed:\n\n" + "\n".join(failed)] if failed else [])]
 
 

@@ -142,27 +142,29 @@ class Bench:
         cache: Folder of rows.
         run: Whether to run what is not there.
         results: Folder of the cells' figures; ``cells`` in the cache if not given.
+        stale: Whether rows that other code drew will do, where there are none of today's; they are judged by today's.
     """
 
     cache: Path
     run: bool
     results: Path | None = None
+    stale: bool = False
 
     def cell(self, fold: Fold, step: Step, limit: float | None = None) -> Cell | None:
         """A cell's figures, or ``{"error": ...}``; None where it is not in the cache and nothing is to run.
 
-        A cell that failed is tried again, and so is one of other code.
+        A cell that failed is tried again, and so is one of other code; ``stale`` in a cell says that its rows are.
         """
-        key = _digest([fold.real.digest, step.settings, fold.seed, step.limited])
+        key = _digest(_data(fold, step))
         path = (self.results or self.cache / "cells") / f"{fold.real.name}-{fold.seed}-{key}.json"
         known = read_json(path) if path.exists() else {}
-        if known.get("code") == _code(step) and ("error" not in known or not self.run):
+        if known.get("code") in (_code(step), self._code(fold, step)) and ("error" not in known or not self.run):
             return {**known, "step": step.name}
         return self._cell(path, fold, step, limit) if self.run else None
 
     def _cell(self, path: Path, fold: Fold, step: Step, limit: float | None) -> Cell:
         found: Cell = {"table": fold.real.name, "step": step.name, "seed": fold.seed, "settings": step.settings}
-        found["code"] = _code(step)
+        found |= {"code": self._code(fold, step)} | ({"stale": True} if self._kept(fold, step) else {})
         try:
             drawn = self.drawn(fold, step, limit)
             found |= {
@@ -180,7 +182,7 @@ class Bench:
 
     def drawn(self, fold: Fold, step: Step, limit: float | None = None) -> Drawn:
         """The rows, from the cache if only the way they are judged has changed."""
-        key = _digest([fold.real.digest, step.settings, fold.seed, step.limited, step.code])
+        key = self._kept(fold, step) or _digest([*_data(fold, step), step.code])
         rows, seconds = (self.cache / "rows" / f"{key}.{kind}" for kind in ("parquet", "json"))
         if seconds.exists():
             return Drawn(read_parquet(rows), **read_json(seconds))
@@ -188,7 +190,31 @@ class Bench:
         write_parquet(rows, drawn.rows)
         told = {"fit_seconds": drawn.fit_seconds, "sample_seconds": drawn.sample_seconds, "more": dict(drawn.more)}
         write_json(seconds, told)
+        write_json(self._index(fold, step) / f"{key}.json", {})
         return drawn
+
+    def _kept(self, fold: Fold, step: Step) -> str | None:
+        """The key of the newest rows that other code drew; None where they are not wanted, or there are today's."""
+        if not self.stale or self._file(_digest([*_data(fold, step), step.code])).exists():
+            return None
+        drawn = [self._file(file.stem) for file in self._index(fold, step).glob("*.json")]
+        known = sorted((file for file in drawn if file.exists()), key=lambda file: file.stat().st_mtime)
+        return known[-1].stem if known else None
+
+    def _file(self, key: str) -> Path:
+        return self.cache / "rows" / f"{key}.json"
+
+    def _index(self, fold: Fold, step: Step) -> Path:
+        """A folder that names the rows of the same data and settings, whatever the code."""
+        return self.cache / "drawn" / _digest(_data(fold, step))
+
+    def _code(self, fold: Fold, step: Step) -> str:
+        kept = self._kept(fold, step)
+        return _digest([kept, digest_of(_JUDGE)]) if kept else _code(step)
+
+
+def _data(fold: Fold, step: Step) -> list[Any]:
+    return [fold.real.digest, step.settings, fold.seed, step.limited]
 
 
 def _code(step: Step) -> str:

@@ -132,6 +132,7 @@ def arguments(defaults: BenchmarkParams) -> argparse.Namespace:
     add("--cache", type=Path, default=ROOT / ".admet/leaderboard", metavar="FOLDER", help="of descriptors and rows")
     add("--results", type=Path, default=RESULTS, metavar="FOLDER", help="of the figures of each cell")
     add("--done", action="store_true", help="run nothing: only what is there")
+    add("--stale", action="store_true", help="rows that other code drew will do; the page says whose")
     add("--out", type=Path, default=ROOT / "out/benchmark", metavar="FOLDER", help="of the page")
     add("--write", action="store_true", help="write the page to docs/benchmarks and give the results to DVC")
     add("--mlflow", action="store_true", help="log one child run a cell to the project's MLflow")
@@ -157,7 +158,7 @@ def main() -> None:
         return
     reals = [load(name, options.cache) for name in present]
     folds = [Fold(real, seed) for real, seed in product(reals, options.seeds)]
-    bench = Bench(options.cache, run=not options.done, results=options.results)
+    bench = Bench(options.cache, run=not options.done, results=options.results, stale=options.stale)
     cells = run(bench, folds, steps)
     content, images = board.page(cells, reals, skipped + faults), board.pictures(cells, reals)
     written = publish(cells, ROOT / "docs/benchmarks" if options.write else options.out, content, images)

@@ -1,12 +1,21 @@
 """What a cell hangs on: the code of its method and of the judge, not that of others."""
 
+import numpy as np
+import polars as pl
 import pytest
 from cells import Bench, Fold, Step, independent_columns
 from methods import METHODS, line
-from real_tables import ROOT, load
+from real_tables import ROOT, RealTable
 from sources import digest_of, used_by
 
 OURS_ALONE = {"tabsyn_core/chain.py", "tabsyn_core/row_model.py", "tabsyn_core/generator.py", "tabsyn_core/config.py"}
+
+
+@pytest.fixture(scope="module")
+def fold():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    return Fold(RealTable("made", pl.DataFrame({"x": x, "y": x + rng.normal(size=300)}), ("y",)), 0)
 
 
 def files(name):
@@ -35,8 +44,7 @@ def test_the_judge_hangs_on_no_generator():
     assert judge.isdisjoint(OURS_ALONE)
 
 
-def test_a_cell_is_known_while_its_own_code_is_the_same(tmp_path):
-    fold = Fold(load("solubility", tmp_path), 0)
+def test_a_cell_is_known_while_its_own_code_is_the_same(fold, tmp_path):
 
     def step(module):
         return Step("independent", "", {"method": "independent"}, independent_columns, modules=(module,))
@@ -46,3 +54,29 @@ def test_a_cell_is_known_while_its_own_code_is_the_same(tmp_path):
     assert Bench(tmp_path, run=True).cell(fold, simple) is not None
     assert Bench(tmp_path, run=False).cell(fold, simple) is not None
     assert Bench(tmp_path, run=False).cell(fold, smote) is None
+
+
+def test_rows_of_other_code_are_judged_anew_where_they_will_do_and_are_told_from_todays(fold, tmp_path):
+    calls = []
+
+    def step(module):
+        def draw(fold, limit):
+            calls.append(module)
+            return independent_columns(fold, limit)
+
+        return Step("independent", "", {"method": "independent"}, draw, modules=(f"tabsyn_core.baselines.{module}",))
+
+    old, new = step("simple"), step("smote")
+    first = Bench(tmp_path, run=True).cell(fold, old)
+    stale = Bench(tmp_path, run=True, stale=True)
+    taken = stale.cell(fold, new)
+    assert taken["stale"]
+    assert taken["figures"] == first["figures"]
+    assert calls == ["simple"]
+    assert Bench(tmp_path, run=False, stale=True).cell(fold, new) == taken
+    assert Bench(tmp_path, run=False).cell(fold, new) is None
+    todays = Bench(tmp_path, run=True).cell(fold, new)
+    assert "stale" not in todays
+    assert calls == ["simple", "smote"]
+    assert stale.cell(fold, new) == todays
+    assert calls == ["simple", "smote"]
