@@ -35,7 +35,7 @@ _TIMED = 3  # updates at least, after a first one, which allocates,
 _TIMING = 0.02  # and as many as this share of the budget is enough for: other work on a machine comes in bursts
 _RESERVED = 0.9  # of what is left is spent on updates
 _DECODED_AT_ONCE = 4096
-_LATENT_ROWS = 20_000  # that the VAE encodes for the score model, at least, at a third of an update's cost each
+_LATENT_ROWS = 20_000  # that the VAE encodes for the score model, at least, at a sixth of an update's cost each
 
 
 @dataclass(eq=False, kw_only=True)
@@ -159,7 +159,7 @@ class PublishedTabSyn(Baseline):
             levels = {"p_mean": config.diffusion.p_mean, "p_std": config.diffusion.p_std}
             denoising = _seconds(score, lambda: edm_loss(score, latent, **levels, generator=random), timing)
             denoising /= len(encoded)
-        left = deadline - time.monotonic() - max(rows, _LATENT_ROWS) * encoding / 3
+        left = deadline - time.monotonic() - max(rows, _LATENT_ROWS) * encoding / 6
         return _RESERVED * left / (rows * (self.vae_epochs * encoding + self.epochs * denoising))
 
 
