@@ -25,8 +25,8 @@ from tabsyn_core.generator import Generator
 
 DOCS = ROOT / "docs/benchmarks"
 
-CLEAN = 0.53
-"""A DCR share up to here costs nothing where a default is chosen."""
+CLEAN = {"dcr": 0.53, "mia": 0.55}
+"""Shares and AUCs up to here cost nothing where a default is chosen."""
 
 EXAMPLES = """\
 examples:
@@ -210,29 +210,32 @@ class Sweep:
         return cls(name, found)
 
 
-Scores = Mapping[str, Mapping[str, tuple[float, float]]]
-"""Table -> value -> (C2ST of the trees, DCR share), means over the seeds."""
+_SCORED = ("c2st_trees", *CLEAN)
+
+Score = dict[str, float]
+Scores = Mapping[str, Mapping[str, Score]]
+"""Table -> value -> C2ST of the trees, DCR share and AUC of membership inference, means over the seeds."""
 
 
-def scores_of(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, dict[str, tuple[float, float]]]:
+def scores_of(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, dict[str, Score]]:
     """Tables on which every value has figures."""
-    found: dict[str, dict[str, tuple[float, float]]] = {}
+    found: dict[str, dict[str, Score]] = {}
     for table in dict.fromkeys(cell["table"] for cell in cells):
         for value, step in sweep.steps.items():
             good = [c for c in cells if (c["table"], c["step"]) == (table, step.name) and "error" not in c]
             if good:
-                means = [statistics.mean(cell["figures"][name] for cell in good) for name in ("c2st_trees", "dcr")]
-                found.setdefault(table, {})[value] = (means[0], means[1])
+                means = {name: statistics.mean(cell["figures"][name] for cell in good) for name in _SCORED}
+                found.setdefault(table, {})[value] = means
     return {table: of_table for table, of_table in found.items() if len(of_table) == len(sweep.steps)}
 
 
 def best_value(scores: Scores, tables: Sequence[str]) -> str:
-    """The value with the least loss: the mean distance of C2ST from 0.5, plus what the mean DCR share exceeds CLEAN."""
+    """The value with the least loss: the mean distance of C2ST from 0.5, plus what means exceed their CLEAN by."""
 
     def loss(value: str) -> float:
-        told = statistics.mean(abs(scores[table][value][0] - 0.5) for table in tables)
-        copied = statistics.mean(scores[table][value][1] for table in tables)
-        return told + max(copied - CLEAN, 0.0)
+        told = statistics.mean(abs(scores[table][value]["c2st_trees"] - 0.5) for table in tables)
+        means = {name: statistics.mean(scores[table][value][name] for table in tables) for name in CLEAN}
+        return told + sum(max(means[name] - clean, 0.0) for name, clean in CLEAN.items())
 
     return min(scores[tables[0]], key=loss)
 
@@ -246,12 +249,18 @@ def sweep_section(sweep: Sweep, scores: Scores) -> str:
     for table in tables:
         others = [other for other in tables if other != table]
         chosen = best_value(scores, others) if others else None
-        figures = [f"{c2st:.3f} / {dcr:.3f}" for c2st, dcr in scores[table].values()]
-        outcome = [chosen, f"{scores[table][chosen][0]:.3f}"] if chosen else ["–", "–"]
+        figures = [_triple(score) for score in scores[table].values()]
+        outcome = [chosen, f"{scores[table][chosen]['c2st_trees']:.3f}"] if chosen else ["–", "–"]
         rows.append([table, *figures, *outcome, best_value(scores, [table])])
-    means = [[statistics.mean(scores[table][value][k] for table in tables) for k in (0, 1)] for value in values]
-    rows.append(["**mean**", *(f"{c2st:.3f} / {dcr:.3f}" for c2st, dcr in means), "", "", best_value(scores, tables)])
+    means = [
+        {name: statistics.mean(scores[table][value][name] for table in tables) for name in _SCORED} for value in values
+    ]
+    rows.append(["**mean**", *map(_triple, means), "", "", best_value(scores, tables)])
     return f"## {sweep.name}\n\n{markdown(rows)}"
+
+
+def _triple(score: Score) -> str:
+    return " / ".join(f"{score[name]:.3f}" for name in _SCORED)
 
 
 def defaults_page(cells: Sequence[Cell], sweeps: Sequence[Sweep], skipped: Sequence[str]) -> str:
@@ -267,10 +276,12 @@ def defaults_page(cells: Sequence[Cell], sweeps: Sequence[Sweep], skipped: Seque
 
 
 _CHOICE = f"""\
-Each table under the product's defaults with one setting changed: C2ST of boosted trees / DCR share, both best at 0.5.
+Each table under the product's defaults with one setting changed: C2ST of boosted trees / DCR share / AUC of membership
+inference, all best at 0.5.
 For each table stands the value that the *other* tables would have chosen, what it gives there, and the value the table
 would have chosen for itself. A choice is the value with the least mean distance of C2ST from 0.5 plus whatever the mean
-DCR share exceeds {CLEAN}. The last line is the choice of all tables together: the default follows it."""
+DCR share exceeds {CLEAN["dcr"]} and the mean AUC of membership inference {CLEAN["mia"]}, the limits that were set
+beforehand. The last line is the choice of all tables together: the default follows it."""
 
 
 # Command line

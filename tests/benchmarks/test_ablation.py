@@ -122,10 +122,15 @@ def test_a_noisy_bootstrap_stays_near_its_rows(fold):
     assert set(rows["n"]) <= set(fold.train["n"])
 
 
+def score(c2st, dcr=0.5, mia=0.5):
+    return {"c2st_trees": c2st, "dcr": dcr, "mia": mia}
+
+
+COPIED = {"copied": score(0.5, dcr=0.9), "remembered": score(0.5, mia=0.95)}
 SCORES = {
-    "first": {"low": (0.9, 0.5), "high": (0.6, 0.5), "copied": (0.5, 0.9)},
-    "second": {"low": (0.9, 0.5), "high": (0.7, 0.5), "copied": (0.5, 0.9)},
-    "third": {"low": (0.55, 0.5), "high": (0.95, 0.5), "copied": (0.5, 0.9)},
+    "first": {"low": score(0.9), "high": score(0.6), **COPIED},
+    "second": {"low": score(0.9), "high": score(0.7), **COPIED},
+    "third": {"low": score(0.55), "high": score(0.95), **COPIED},
 }
 
 
@@ -134,7 +139,8 @@ def test_a_default_is_chosen_by_the_other_tables_and_copying_costs():
     assert ablation.best_value(SCORES, ["third"]) == "low"
     sweep = ablation.Sweep("some.setting", dict.fromkeys(SCORES["first"]))
     section = ablation.sweep_section(sweep, SCORES)
-    assert "| third | 0.550 / 0.500 | 0.950 / 0.500 | 0.500 / 0.900 | high | 0.950 | low |" in section
+    figures = "0.550 / 0.500 / 0.500 | 0.950 / 0.500 / 0.500 | 0.500 / 0.900 / 0.500 | 0.500 / 0.500 / 0.950"
+    assert f"| third | {figures} | high | 0.950 | low |" in section
 
 
 def test_a_setting_is_read_with_its_values():
