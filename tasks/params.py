@@ -123,6 +123,9 @@ class RealizeParams(_Strict):
     where: dict[str, Any] | None = None
     share: Literal["molecules", "descriptors-only"] = "molecules"
     max_similarity: Annotated[float, Field(gt=0, le=1)] = 1.0
+    min_steps: Count = 3
+    max_steps: Count = 6
+    apart: bool = True
     proposals: Count = 4
     endpoints: Literal["matched", "imputed"] = "matched"
     local_search: Annotated[int, Field(ge=0)] = 0

@@ -103,6 +103,9 @@ def _run(params: Params, reporter: ProgressReporter) -> str:
     config = RealizerConfig(
         share=wanted.share,
         max_similarity=wanted.max_similarity,
+        min_steps=wanted.min_steps,
+        max_steps=wanted.max_steps,
+        apart=wanted.apart,
         proposals=wanted.proposals,
         endpoints=wanted.endpoints,
         local_search=wanted.local_search,

@@ -66,19 +66,19 @@ class Proposer:
 
     def walk(self, start: Proposal, steps: int, rng: np.random.Generator) -> Proposal | None:
         """Take steps, fewer where there are no more to take; None if not even one."""
-        current, done = start, 0
-        while done < steps and (after := self._step(current, rng)) is not None:
-            current, done = after, done + 1
+        current, molecule, done = start, Chem.MolFromSmiles(start.smiles), 0
+        while done < steps and (after := self._step(current, molecule, rng)) is not None:
+            (current, molecule), done = after, done + 1
         return current if done else None
 
-    def _step(self, current: Proposal, rng: np.random.Generator) -> Proposal | None:
-        molecule = Chem.MolFromSmiles(current.smiles)
+    def _step(self, current: Proposal, molecule: Any, rng: np.random.Generator) -> tuple[Proposal, Any] | None:
+        """The next proposal, and its SMILES as RDKit has read it."""
         bonds, among = cut_bonds(molecule), cache(partial(places, molecule))
         for _ in range(_TRIES):
             drawn = self._drawn(molecule, bonds, among, rng)
-            if drawn is not None and Chem.MolFromSmiles(drawn[0]) is not None:
+            if drawn is not None and (changed := Chem.MolFromSmiles(drawn[0])) is not None:
                 smiles, parent = drawn
-                return Proposal(smiles, tuple(dict.fromkeys([*current.parents, *parent])))
+                return Proposal(smiles, tuple(dict.fromkeys([*current.parents, *parent]))), changed
         return None
 
     def _drawn(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from rdkit import rdBase
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.progress import Progress, ProgressCallback, silent
@@ -80,5 +80,10 @@ def _mapper(workers: int, num_items: int) -> Iterator[Callable[..., Iterator[Any
 
 def _apply(function: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:
     # One BLAS thread: more would compete with the other workers, and round Ipc's large sums differently.
-    with rdBase.BlockLogs(), threadpool_limits(1):
+    with rdBase.BlockLogs(), _thread_pools().limit(limits=1):
         return [function(item) for item in chunk]
+
+
+@cache  # finding the libraries takes longer than describing a molecule; numpy's, which is meant, is loaded by now
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()

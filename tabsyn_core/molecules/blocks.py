@@ -110,7 +110,7 @@ class Blocks:
     ) -> pl.DataFrame:
         """New candidates, how far each is from what is wished for, and their log p/q."""
         made = pl.concat(self._make(tasks(seed, starts, steps)))
-        made = self._learned.allowed(made, self._seen | taken, apart=self._config.apart)
+        made = self._learned.allowed(made, self._seen, taken, apart=self._config.apart)
         if self._wishes.concern(self._learned.endpoints):
             made = self._with_endpoints(made, rng)
         return made.with_columns(

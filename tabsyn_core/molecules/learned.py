@@ -1,6 +1,7 @@
 """What a realizer knows of its training rows, and how it is kept in a folder."""
 
 import json
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,11 @@ class Learned:
         """Walks at training molecules, before their first step."""
         return [self.workshop.proposer.start(int(row)) for row in rows]
 
-    def allowed(self, made: pl.DataFrame, seen: set[str], *, apart: bool) -> pl.DataFrame:
+    def allowed(self, made: pl.DataFrame, *seen: AbstractSet[str], apart: bool) -> pl.DataFrame:
         """Candidates within the training rows' limits, each skeleton once and none that was seen."""
-        skeleton = pl.col("inchikey").str.head(SKELETON)
-        new = made.filter(skeleton.is_first_distinct() & ~skeleton.is_in([*seen]))
+        known = [any(key[:SKELETON] in each for each in seen) for key in made["inchikey"]]
+        first = pl.col("inchikey").str.head(SKELETON).is_first_distinct()
+        new = made.filter(first & ~pl.Series(known, dtype=pl.Boolean))
         possible = self.reference.possible(new)
         return self.reference.apart(possible) if apart else possible
 

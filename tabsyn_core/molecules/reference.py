@@ -33,7 +33,7 @@ class Reference:
 
     def numbers(self, rows: pl.DataFrame) -> Floats:
         """Descriptors as numbers, shape (rows, columns); NaN where missing."""
-        return np.column_stack([rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in self.columns])
+        return rows.select(pl.col(self.columns).cast(pl.Float64).fill_null(np.nan)).to_numpy()
 
     def possible(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that keep what all training rows share: what never varies, has no gap or is never below zero."""

@@ -12,10 +12,10 @@ from small_project import ROOT, run, tiny_generator
 
 from tabsyn_core.chemistry.descriptors import IDENTIFIERS, compute_descriptors
 from tabsyn_core.chemistry.standardize import standardize
-from tabsyn_core.files import write_parquet
+from tabsyn_core.files import read_json, write_parquet
 
 NAMES = ["MolWt", "TPSA", "NumHDonors", "NumHAcceptors", "RingCount", "qed"]
-REALIZE = {"num_rows": 12, "proposals": 2}
+REALIZE = {"num_rows": 12, "proposals": 2, "min_steps": 2, "max_steps": 4, "apart": False}
 CALL = {"n_rows": 5, "seed": 1, "num_steps": 4, "where": "", "realize": "molecules", "impute": False}
 
 
@@ -67,6 +67,12 @@ def test_the_stage_writes_rows_of_new_molecules_and_apart_from_them_where_they_c
     assert provenance["smiles"].equals(rows["smiles"])
     assert "parents" in provenance.columns
     assert not list((realized.folder / "models/realizer").rglob("*.pkl"))
+
+
+def test_the_realizer_keeps_to_what_the_parameters_say(realized):
+    config = read_json(realized.folder / "models/realizer/realizer.json")["config"]
+    limits = {name: value for name, value in REALIZE.items() if name != "num_rows"}
+    assert {name: config[name] for name in limits} == limits
 
 
 def test_the_same_seed_gives_the_same_bytes(realized, tmp_path):
