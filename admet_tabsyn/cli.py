@@ -184,7 +184,7 @@ class _StepLines(logging.Handler):
         "admet-tabsyn sample -n 500 --seed 7 -o rows.csv",
         "admet-tabsyn sample models:/admet-tabsyn-solubility@champion -n 10000 -o rows.parquet",
         """admet-tabsyn sample --where '{"solubility_class": "(C) high", "MolWt": [100, 250]}'""",
-        """admet-tabsyn sample --where '{"solubility_class": ["(A) low", "(B) medium"], "logS": [null, -3]}'""",
+        """admet-tabsyn sample --where '{"solubility_class": ["(A) low", "(B) medium"], "logS": \\[null, -3]}'""",
         """admet-tabsyn sample --where '{"RingCount": {"in": [1, 2]}}'""",
         "admet-tabsyn sample -n 300 --balance solubility_class",
         "admet-tabsyn sample -n 300 --realize molecules -o molecules.csv",
@@ -199,7 +199,7 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same rows.")] = 0,
     where: Annotated[
         str,
-        typer.Option(help="Only such rows, as JSON: a value, the [low, high] of a number, or a list of classes."),
+        typer.Option(help="Only such rows, as JSON: a value, the \\[low, high] of a number, or a list of classes."),
     ] = "",
     balance: Annotated[
         str | None, typer.Option(help="A column of classes or counts: equally many rows of each.")
@@ -381,6 +381,7 @@ def evaluate(
         console.print(verdict([asdict(line) for line in one.report.verdict]))
         for said in one.report.warnings:
             console.print(f"[yellow]{escape(said)}[/yellow]")
+    console.print("floor: the same figure of real held-out rows. The page explains every figure.", style="dim")
     console.print(f"{out / 'report.html'}\n{out / 'report.json'}", markup=False, soft_wrap=True)
 
 

@@ -87,6 +87,7 @@ class Generator:
         Raises:
             TabsynError: The table cannot be modelled; the message names the column and the remedy.
         """
+        _check_frame(table)
         if self.config.privacy is not None:
             if distributions or checkpoint or time_limit:
                 raise TabsynError(
@@ -128,7 +129,7 @@ class Generator:
 
         Distributions, identities and the discriminator stay as they are; the score model goes on training from its
         weights on the new rows, and the heads take them in among those that they draw from. What is new beyond the
-        fitted distributions, such as an unseen level, is encoded as the nearest that is known; fit again for that.
+        fitted distributions is encoded as the nearest that is known, an unseen level is refused; fit again for that.
 
         Args:
             table: Rows with the same columns and dtypes.
@@ -136,15 +137,19 @@ class Generator:
             progress: As for :meth:`fit`.
 
         Raises:
-            TabsynError: The columns differ.
+            TabsynError: The columns differ, there is no row, or a category has a level that was not there before.
         """
+        _check_frame(table)
         if self._model is None:
             return self.fit(table, seed=seed, progress=progress)
         if self.privacy is not None:
             raise TabsynError("a private generator cannot learn from further rows: its budget is spent; fit it anew.")
         self.schema.check(table)
+        if table.is_empty():
+            raise TabsynError("there are no rows to learn from.")
+        self._check_known(table)
         self.rows += table.height
-        self.curves += self._model.learn(table, seed=seed, progress=progress)
+        self.curves += self._model.learn(table, share=table.height / self.rows, seed=seed, progress=progress)
         return self
 
     def sample(
@@ -237,6 +242,7 @@ class Generator:
         for name, value in (("draws", draws), ("proposals", proposals), ("num_steps", num_steps)):
             if value < 1:
                 raise TabsynError(f"{name} is {value}; it must be at least 1.")
+        _check_frame(table)
         self.schema.check(table)
         table = table.select(self.schema.names).with_columns(pl.selectors.float().fill_nan(None))
         return [
@@ -306,7 +312,7 @@ class Generator:
             schema_overrides={"identity": pl.String, "statistic": pl.Float64, "p_value": pl.Float64},
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the generator to a folder: JSON for what is known, safetensors for the arrays.
 
         Raises:
@@ -319,7 +325,7 @@ class Generator:
             "rows": self.rows,
         }
         fitted = {name: self.distributions[name].to_json() for name in self.schema.names}
-        with atomic_path(path) as temporary:
+        with atomic_path(Path(path)) as temporary:
             temporary.mkdir()
             dump(temporary / "config.json", about)
             known = {"distributions": fitted, "identities": self.identities.to_json(), "rules": sorted(model.rules)}
@@ -329,12 +335,15 @@ class Generator:
             model.save(temporary)
 
     @classmethod
-    def load(cls, path: Path) -> "Generator":
+    def load(cls, path: Path | str) -> "Generator":
         """Read a generator that :meth:`save` wrote, also one of format 1; nothing in it is executed.
 
         Raises:
             TabsynError: The folder is not a generator, is damaged, or was written by a later version.
         """
+        path = Path(path)
+        if not path.is_dir():
+            raise TabsynError(f"{path} is no folder of a saved generator; fit one and save it there.")
         try:
             return cls._load(path)
         except (KeyError, TypeError, FileNotFoundError, RuntimeError, SafetensorError) as error:
@@ -361,6 +370,16 @@ class Generator:
         if self._model is None:
             raise TabsynError("this generator has not been fitted; call fit or load first.")
         return self._model
+
+    def _check_known(self, table: pl.DataFrame) -> None:
+        """See that categories have no level beside those they were fitted with."""
+        for name in self.schema.names:
+            if levels := self.distributions[name].levels:
+                unseen = [level for level in table[name].drop_nulls().unique().to_list() if level not in set(levels)]
+                if unseen:
+                    raise TabsynError(
+                        f"column '{name}' has the new level {unseen[0]!r}; fit again on all rows to learn it."
+                    )
 
     def _check_levels(self, conditions: tuple[Condition, ...]) -> None:
         """See that at least one level of each conditioned category is known."""
@@ -396,6 +415,15 @@ class Generator:
             parts.append(self.sample(share, seed=seed + place, where=conditions, num_steps=num_steps))
             progress(Progress(sum(shares[: place + 1]), n, "rows"))
         return pl.concat(parts)[np.random.default_rng([seed, 2]).permutation(n)]
+
+
+def _check_frame(table: Any) -> None:
+    if not isinstance(table, pl.DataFrame):
+        remedy = {"DataFrame": "polars.from_pandas(table)", "LazyFrame": "table.collect()"}.get(type(table).__name__)
+        hint = f"; give {remedy}" if remedy else ""
+        raise TabsynError(
+            f"the table is a {type(table).__module__}.{type(table).__name__}, not a polars DataFrame{hint}."
+        )
 
 
 def _rules(about: Mapping[str, Any], columns: Mapping[str, Any], identities: Identities) -> Sequence[str]:

@@ -153,13 +153,15 @@ class RowModel:
             self.tabsyn = TabSyn(self._core_codec(len(self.order)), self.config)
             self.tabsyn.fit_privately(table.select(self.tabsyn.codec.schema.names), plan, noise, progress=progress)
 
-    def learn(self, table: pl.DataFrame, *, seed: int, progress: ProgressCallback = silent) -> "list[Curve]":
-        """Train the core on further rows from its weights, and let the heads draw from them too."""
+    def learn(
+        self, table: pl.DataFrame, *, share: float, seed: int, progress: ProgressCallback = silent
+    ) -> "list[Curve]":
+        """Train the core on further rows, a ``share`` of all so far, and let the heads draw from them too."""
         curves: list[Curve] = []
         independent = table.drop(self.identities.dependent)
         if self.tabsyn is not None:
             core = independent.select(self.tabsyn.codec.schema.names)
-            curves = self.tabsyn.fit(core, seed=seed, warm=True, progress=progress)
+            curves = self.tabsyn.fit(core, seed=seed, warm=share, progress=progress)
         if self.chain is not None:
             self.chain = self.chain.extended(self._cells(independent, seed)[0])
         return curves
@@ -183,6 +185,11 @@ class RowModel:
             raise TabsynError(
                 f"only {good} of {rows.height} proposals meet {' and '.join(map(str, conditions))}, {BLOCK} are"
                 " needed; widen the conditions, or see how many training rows meet them."
+            )
+        if len(conditions) > 1 and accepted == 0:
+            raise TabsynError(
+                f"{' and '.join(map(str, conditions))} can be met one by one but not together: in {rows.height}"
+                " proposals no row that met one came near the others, and nothing is extrapolated; widen them."
             )
         weight = np.concatenate([each.weight for each in drawn])
         # Only when there are too few others:

@@ -3,6 +3,7 @@
 Zhang et al., Mixed-Type Tabular Data Synthesis with Score-based Diffusion in Latent Space, ICLR 2024.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,10 +63,20 @@ class TabSyn:
         checkpoint: Path | None = None,
         checkpoint_every: int = 100,
         deadline: float | None = None,
-        warm: bool = False,
+        warm: float = 0.0,
         progress: ProgressCallback = silent,
     ) -> list[Curve]:
-        """Train both networks on a table with the codec's columns; ``warm`` goes on from the weights there are.
+        """Train both networks on a table with the codec's columns.
+
+        Args:
+            table: The rows.
+            seed: Of everything.
+            checkpoint: A folder for checkpoints.
+            checkpoint_every: Updates between them.
+            deadline: By ``time.monotonic``.
+            warm: The share of all rows so far that these are, if more than 0: the score model goes on from its weights
+                for that share of its updates, so that few new rows do not displace the others.
+            progress: Told in updates.
 
         Returns:
             The training losses of the VAE and of the diffusion model.
@@ -93,7 +104,7 @@ class TabSyn:
                 self.denoiser = self._new_denoiser(components.shape[1])
             self.denoiser.to(device)
             second = Budget(
-                num_updates=self.config.num_updates,
+                num_updates=math.ceil((warm or 1.0) * self.config.num_updates),
                 learning_rate=diffusion.learning_rate,
                 ema_halflife=diffusion.ema_halflife,
                 checkpoint=checkpoint and checkpoint / "diffusion.safetensors",

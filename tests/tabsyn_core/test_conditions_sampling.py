@@ -45,6 +45,11 @@ def test_conditions_are_met_and_what_depends_on_them_follows(where):
         assert found == pytest.approx(expected, abs=0.13), mark
 
 
+def test_conditions_that_no_row_meets_together_are_refused():
+    with pytest.raises(TabsynError, match="one by one but not together"):
+        fitted_generator().sample(10, where={"size": [-3, -2], "weight": [150, 200]})
+
+
 def test_rows_of_a_seed_do_not_depend_on_their_number_under_conditions():
     generator, where = fitted_generator(), {"class": "large", "rings": [3, None]}
     rows = generator.sample(300, seed=4, where=where)

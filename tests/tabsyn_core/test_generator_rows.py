@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from dependent import dependent_rows
 
 from tabsyn_core import Generator, GeneratorConfig
 from tabsyn_core.config import ChainConfig, DiffusionConfig, VAEConfig
@@ -180,6 +181,42 @@ def test_further_rows_are_learned(table):
     assert after["edge"].mean() > before
     with pytest.raises(TabsynError, match="missing columns"):
         generator.partial_fit(far.drop("x"))
+    with pytest.raises(TabsynError, match="no rows to learn from"):
+        generator.partial_fit(far.clear())
+
+
+def test_one_further_row_does_not_displace_the_others():
+    generator = Generator(SMALL).fit(dependent_rows(600, seed=0), seed=0)
+    before = generator.sample(500, seed=1)["class"].value_counts(normalize=True)
+    generator.partial_fit(dependent_rows(600, seed=0).filter(pl.col("class") == "small").head(1))
+    after = generator.sample(500, seed=1)["class"].value_counts(normalize=True)
+    both = before.join(after, on="class")
+    assert both.height == before.height == 3
+    assert (both["proportion"] - both["proportion_right"]).abs().max() < 0.1
+
+
+def test_a_new_level_is_refused_by_name():
+    table = dependent_rows(200, seed=0)
+    generator = Generator(SMALL).fit(table, seed=0)
+    with pytest.raises(TabsynError, match="column 'class' has the new level 'huge'"):
+        generator.partial_fit(table.head(20).with_columns(pl.lit("huge").alias("class")))
+
+
+@pytest.mark.parametrize(
+    ("strange", "remedy"), [(lambda t: t.to_pandas(), "from_pandas"), (pl.DataFrame.lazy, "collect")]
+)
+def test_what_is_no_polars_table_is_refused_with_the_remedy(table, strange, remedy):
+    for takes in (Generator(SMALL).fit, Generator(SMALL).partial_fit):
+        with pytest.raises(TabsynError, match=remedy):
+            takes(strange(table))
+
+
+def test_a_folder_may_be_named_by_text(tmp_path):
+    generator = Generator(SMALL).fit(dependent_rows(60, seed=0), seed=0)
+    generator.save(f"{tmp_path}/model")
+    assert Generator.load(f"{tmp_path}/model").sample(5).equals(generator.sample(5))
+    with pytest.raises(TabsynError, match="no folder of a saved generator"):
+        Generator.load(f"{tmp_path}/absent")
 
 
 def test_settings_are_read_and_written_as_in_scikit_learn():
