@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.private.config import PrivacyConfig
@@ -204,6 +204,10 @@ class GeneratorConfig:
         """Refuse what cannot be drawn."""
         if self.proposals < 1:
             raise TabsynError(f"proposals is {self.proposals}; it must be at least 1.")
+        if self.threads < 1:
+            raise TabsynError(f"threads is {self.threads}; it must be at least 1.")
+        if self.front_end not in get_args(FrontEnd):
+            raise TabsynError(f"front_end is '{self.front_end}'; it must be one of {', '.join(get_args(FrontEnd))}.")
 
     @classmethod
     def published(cls, *, vae_updates: int = 4000, num_updates: int = 10_000) -> "GeneratorConfig":

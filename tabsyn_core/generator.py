@@ -114,7 +114,7 @@ class Generator:
         self, config: PrivacyConfig, table: pl.DataFrame, schema: TableSchema | None, progress: ProgressCallback
     ) -> "Generator":
         """Fit with one account of (ε, δ) for everything that ends up in the model (:mod:`tabsyn_core.private`)."""
-        noise = secrets.randbits(63)
+        noise = secrets.randbits(128)
         plan = Plan.of(config, table.height)
         schema = schema or public_schema(table, bounds=descriptor_bounds())
         distributions = private_distributions(table, schema, config, plan, np.random.default_rng([noise, 1]))

@@ -133,11 +133,12 @@ class TabSyn:
         if config is None:
             raise TabsynError("privacy is not set in the configuration; set it before fitting privately.")
         encoded = self.codec.encode(table, np.random.default_rng([noise, 0]))
-        random = torch.Generator().manual_seed(noise)
+        random = torch.Generator().manual_seed(noise % 2**63)
         with reproducible(self.config.threads), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # initial weights are published: they must say nothing about the noise
             ranks = encoded.batch(torch.arange(len(encoded)), random)[1]
-            self.scaling = private_scaling(ranks, plan.correlations, self.config.diffusion.sigma_data, random)
+            rng = np.random.default_rng([noise, 2])
+            self.scaling = private_scaling(ranks, plan.correlations, self.config.diffusion.sigma_data, rng)
             self.denoiser = self._new_denoiser(len(self.codec.columns))
             if plan.training:
                 train_privately(

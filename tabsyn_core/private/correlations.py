@@ -8,6 +8,7 @@ centred by design.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,18 +21,17 @@ _LEAST_OWN = 1e-3
 """A column keeps at least this share of its variance for itself, so that no direction is without spread."""
 
 
-def private_scaling(
-    ranks: Tensor, mechanism: Mechanism, sigma_data: float, generator: torch.Generator
-) -> LatentScaling:
+def private_scaling(ranks: Tensor, mechanism: Mechanism, sigma_data: float, rng: np.random.Generator) -> LatentScaling:
     """A full whitening of the ranks by their noisy correlations.
 
     Args:
         ranks: One drawing of every row's ranks, shape (rows, columns).
         mechanism: Which noise to add.
         sigma_data: Standard deviation of the result.
-        generator: The noise; its seed must stay secret.
+        rng: The noise; its seed must stay secret. NumPy's keeps all bits of a seed, torch's the lowest 32 only, which
+            can be tried.
     """
-    noisy, noise = noisy_scatter(ranks, mechanism, generator)
+    noisy, noise = noisy_scatter(ranks, mechanism, rng)
     variance, axes = torch.linalg.eigh(denoised_correlations(noisy, noise))
     scale = variance.rsqrt() * sigma_data
     backward = (axes / scale).T.contiguous()
@@ -57,7 +57,7 @@ def clipped_scatter(ranks: Tensor, bound: float) -> Tensor:
     return scatter
 
 
-def noisy_scatter(ranks: Tensor, mechanism: Mechanism, generator: torch.Generator) -> tuple[Tensor, float]:
+def noisy_scatter(ranks: Tensor, mechanism: Mechanism, rng: np.random.Generator) -> tuple[Tensor, float]:
     """The scatter matrix with symmetric Gaussian noise, and the standard deviation of its entries off the diagonal.
 
     Noise of standard deviation τ along every direction of the space of symmetric matrices, where lengths are Frobenius
@@ -66,7 +66,7 @@ def noisy_scatter(ranks: Tensor, mechanism: Mechanism, generator: torch.Generato
     rows, columns = ranks.shape
     bound = square_bound(mechanism, rows, columns)
     tau = mechanism.noise_multiplier * bound
-    draw = torch.randn(columns, columns, generator=generator, dtype=torch.float64)
+    draw = torch.from_numpy(rng.standard_normal((columns, columns)))
     return clipped_scatter(ranks, bound) + tau * (draw + draw.T) / 2, tau / math.sqrt(2)
 
 

@@ -41,6 +41,8 @@ def test_settings_survive_json(config):
         (ChainConfig, {"min_leaf": 0}, r"chain\.min_leaf is 0"),
         (ChainConfig, {"smoothing": 1.1}, r"chain\.smoothing is 1\.1"),
         (GeneratorConfig, {"proposals": 0}, r"proposals is 0"),
+        (GeneratorConfig, {"threads": 0}, r"threads is 0"),
+        (GeneratorConfig, {"front_end": "famlies"}, r"front_end is 'famlies'; it must be one of families, "),
         (AdversarialConfig, {"steps": -1}, r"adversarial\.steps is -1"),
         (AdversarialConfig, {"ratio": 1.0}, r"adversarial\.ratio is 1\.0"),
     ],

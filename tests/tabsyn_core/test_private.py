@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabsyn_core.codec import Codec
-from tabsyn_core.config import DiffusionConfig
+from tabsyn_core.config import DiffusionConfig, GeneratorConfig
 from tabsyn_core.diffusion import EDMPreconditioning, heun_sampler
 from tabsyn_core.distributions import ColumnDistribution
 from tabsyn_core.errors import TabsynError
@@ -38,6 +38,7 @@ from tabsyn_core.private.marginals import (
 )
 from tabsyn_core.private.training import row_gradients, train_privately
 from tabsyn_core.schema import Kind
+from tabsyn_core.tabsyn import TabSyn
 
 ROWS = 2000
 
@@ -315,7 +316,7 @@ def test_a_row_moves_the_scatter_matrix_by_the_bound_at_most(seed, columns, size
 
 def test_the_noise_of_the_scatter_matrix_is_as_wide_in_every_direction():
     columns, zero = 30, torch.zeros(1, 30)
-    noise, width = noisy_scatter(zero, Mechanism("correlations", 2.0), torch.Generator().manual_seed(0))
+    noise, width = noisy_scatter(zero, Mechanism("correlations", 2.0), np.random.default_rng(0))
     assert torch.equal(noise, noise.T)
     off = noise[torch.triu(torch.ones(columns, columns), 1).bool()]
     assert off.std() == pytest.approx(width, rel=0.1)
@@ -329,20 +330,37 @@ def test_correlations_are_recovered_and_whitened_away():
     random = torch.Generator().manual_seed(0)
     factor = torch.randn(5000, 1, generator=random)
     ranks = 0.8 * factor + 0.6 * torch.randn(5000, 10, generator=random)
-    noisy, noise = noisy_scatter(ranks, Mechanism("correlations", 1.0), random)
+    noisy, noise = noisy_scatter(ranks, Mechanism("correlations", 1.0), np.random.default_rng(0))
     found = denoised_correlations(noisy, noise)
     assert torch.allclose(found.diagonal(), torch.ones(10).double())
     assert found[0, 1] == pytest.approx(0.64, abs=0.05)
-    scaling = private_scaling(ranks, Mechanism("correlations", 1.0), 0.5, random)
+    scaling = private_scaling(ranks, Mechanism("correlations", 1.0), 0.5, np.random.default_rng(0))
     white = scaling.apply(ranks)
     assert white.std(0).mean() == pytest.approx(0.5, abs=0.05)
     assert torch.allclose(scaling.invert(white), ranks, atol=1e-3)
 
 
+def test_noise_depends_on_all_bits_of_its_seed():
+    table = pl.DataFrame(
+        {"x": np.random.default_rng(0).normal(size=300), "y": np.random.default_rng(1).normal(size=300)}
+    )
+    scalings = []
+    for noise in (5, 5 + (7 << 32), 5 + (7 << 100)):
+        config = PrivacyConfig(epsilon=3.0)
+        plan = Plan.of(config, table.height)
+        schema = public_schema(table)
+        found = private_distributions(table, schema, config, plan, np.random.default_rng([0, 1]))
+        core = TabSyn(Codec(schema, dict(found)), GeneratorConfig(privacy=config))
+        core.fit_privately(table, plan, noise)
+        scalings.append(core.scaling.forward)
+    assert not torch.allclose(scalings[0], scalings[1])
+    assert not torch.allclose(scalings[0], scalings[2])
+
+
 def test_an_untrained_denoiser_draws_a_gaussian_copula():
     random = torch.Generator().manual_seed(0)
     ranks = 0.8 * torch.randn(4000, 1, generator=random) + 0.6 * torch.randn(4000, 4, generator=random)
-    scaling = private_scaling(ranks, Mechanism("correlations", 0.5), 0.5, random)
+    scaling = private_scaling(ranks, Mechanism("correlations", 0.5), 0.5, np.random.default_rng(0))
     drawn = scaling.invert(heun_sampler(a_denoiser(4), torch.randn(4000, 4, generator=random), 30))
     assert torch.corrcoef(drawn.T)[0, 1] == pytest.approx(0.64, abs=0.06)
     assert drawn.std(0).mean() == pytest.approx(1.0, abs=0.05)
