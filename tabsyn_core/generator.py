@@ -343,7 +343,10 @@ class Generator:
         """
         path = Path(path)
         if not path.is_dir():
-            raise TabsynError(f"{path} is no folder of a saved generator; fit one and save it there.")
+            raise TabsynError(
+                f"{path} is no folder of a saved generator; run the step that makes it (admet-tabsyn run), or fit one"
+                " and save it there."
+            )
         try:
             return cls._load(path)
         except (KeyError, TypeError, FileNotFoundError, RuntimeError, SafetensorError) as error:
