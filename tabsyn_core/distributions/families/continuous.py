@@ -1,5 +1,6 @@
 """Continuous families: scipy's, and Gaussian mixtures."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,8 +29,25 @@ SCIPY_FAMILIES: dict[str, tuple[Any, tuple[str, ...]]] = {
 _FROM_A_BOUND = ("log-normal", "gamma", "weibull", "exponential")  # their loc is a known bound, not a free parameter
 
 
+class _Searched(Family):
+    """A family whose quantiles are searched for between knots."""
+
+    @property
+    @abstractmethod
+    def _reach(self) -> tuple[float, float]:
+        """Where all of its mass lies that a float can tell from none."""
+
+    @cached_property
+    def _cdf_knots(self) -> Knots:
+        return Knots.of(self.cdf, *self._reach)
+
+    @cached_property
+    def _sf_knots(self) -> Knots:
+        return Knots.of(self.sf, *self._reach)
+
+
 @dataclass(frozen=True)
-class Parametric(Family):
+class Parametric(_Searched):
     """A continuous family of ``scipy.stats``.
 
     Attributes:
@@ -93,22 +111,15 @@ class Parametric(Family):
     def to_json(self) -> dict[str, Any]:
         return {"type": "parametric", "base": self.base, "values": list(self.values), "reflected": self.reflected}
 
-    @cached_property
-    def _cdf_knots(self) -> Knots:
-        return Knots.of(self.cdf, *self._reach)
-
-    @cached_property
-    def _sf_knots(self) -> Knots:
-        return Knots.of(self.sf, *self._reach)
-
     @property
+    @override
     def _reach(self) -> tuple[float, float]:
         _, loc, scale = self.values
         return loc - 40 * scale, loc + 40 * scale
 
 
 @dataclass(frozen=True)
-class Mixture(Family):
+class Mixture(_Searched):
     """A mixture of normals: weights, means and standard deviations, each of shape ``[components]``."""
 
     weights: tuple[float, ...]
@@ -166,15 +177,8 @@ class Mixture(Family):
     def _standardised(self, x: Floats) -> Floats:
         return np.asarray((x[:, None] - np.array(self.means)) / np.array(self.stds))
 
-    @cached_property
-    def _cdf_knots(self) -> Knots:
-        return Knots.of(self.cdf, *self._reach)
-
-    @cached_property
-    def _sf_knots(self) -> Knots:
-        return Knots.of(self.sf, *self._reach)
-
     @property
+    @override
     def _reach(self) -> tuple[float, float]:
         means, stds = np.array(self.means), np.array(self.stds)
         return float((means - 40 * stds).min()), float((means + 40 * stds).max())
