@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tabsyn_core.baselines import BASELINES
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import read_json, read_parquet, write_json, write_parquet
-from tabsyn_core.schema import TableSchema
+from tabsyn_core.schema import Kind, TableSchema
 
 if TYPE_CHECKING:
     from cells import Fold, Step
@@ -46,6 +46,9 @@ PUBLISHED = " as published"
 BUDGETED: Mapping[str, Mapping[str, Any]] = {"tabsyn": {"steps": 20}}
 """Settings of methods with a budget; 50 steps of TabSyn take minutes on a CPU, and the paper finds no loss with 10."""
 
+AIMED = ("ctab-gan", "ctab-gan+")
+"""Methods that are told which column will be predicted, and learn a classifier of it beside the rows."""
+
 _PR_SET_PDEATHSIG = 1
 
 _GRACE = 1800.0
@@ -62,7 +65,7 @@ def line(name: str, seconds: float | None, **changes: Any) -> "Step":
     changes = changes if seconds is None else {**BUDGETED.get(name, {}), **changes}
     about = "as published" if seconds is None else f"{seconds:.0f} s"
     called = f"{name}{PUBLISHED}" if seconds is None else name
-    settings = {"method": name, "seconds": seconds, **changes}
+    settings = {"method": name, "seconds": seconds, **changes, **({"aimed": True} if name in AIMED else {})}
     modules = ("tabsyn_core.generator",) if name == OURS else BASELINES[name].modules
     return Step(called, about, settings, lambda fold, _: _draw(fold, name, seconds, changes), modules=modules)
 
@@ -91,6 +94,7 @@ def _draw(fold: "Fold", name: str, seconds: float | None, changes: Mapping[str, 
         out = Path(folder)
         write_parquet(out / "train.parquet", fold.train)
         write_json(out / "schema.json", fold.schema.to_json())
+        changes = {**changes, "target": aim(fold)} if name in AIMED else changes
         job = {"method": name, "changes": changes, "seed": fold.seed, "seconds": seconds, "folder": folder}
         job["parent"] = os.getpid()
         limit = None if seconds is None else 3 * seconds + _GRACE
@@ -102,6 +106,12 @@ def _draw(fold: "Fold", name: str, seconds: float | None, changes: Mapping[str, 
         if done.returncode:
             raise TabsynError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
         return Drawn(read_parquet(out / "rows.parquet"), **read_json(out / "told.json"))
+
+
+def aim(fold: "Fold") -> str | None:
+    """The target that is to be predicted, a category if there is one: CTAB-GAN has no other."""
+    kinds = {name: fold.schema[name].kind for name in fold.real.targets}
+    return next((name for name, kind in kinds.items() if kind is Kind.CATEGORICAL), next(iter(kinds), None))
 
 
 def _fit_and_draw(job: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ class _External(Baseline):
         self, table: pl.DataFrame, schema: TableSchema, seed: int, deadline: float | None, progress: ProgressCallback
     ) -> None:
         self.complete = Complete.of(table, schema)
-        self.process = _Process(environment(self.named, self.requirements, self.unwanted), self.named, self.threads)
+        self.process = RivalProcess(environment(self.named, self.requirements, self.unwanted), self.named, self.threads)
         path = self.process.folder / "table.parquet"
         content = self._leave(table)
         content.write_parquet(path)
@@ -203,14 +203,18 @@ def environment_folder(named: str, requirements: tuple[str, ...], unwanted: tupl
     return cache / "admet-tabsyn" / "environments" / f"{named}-{key}"
 
 
-class _Process:
+_PASSED = ("PATH", "HOME", "LANG", "LC_", "TMPDIR", "XDG_", "CUDA_", "LD_LIBRARY_PATH")
+"""What a rival's process is told of the environment: it is no business of its packages which tokens lie there."""
+
+
+class RivalProcess:
     """The runner: it is asked and answers, and ends when it is no longer referred to."""
 
     def __init__(self, python: Path, named: str, threads: int) -> None:
         self.named = named
         self.folder = Path(tempfile.mkdtemp(prefix="admet-tabsyn-"))
         self.log = self.folder / "log.txt"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        kept = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
         with self.log.open("w", encoding="utf-8") as log:
             self.popen = subprocess.Popen(  # noqa: S603  # our own script
                 [str(python), str(_RUNNER), named, str(os.getpid())],

@@ -151,6 +151,15 @@ def test_a_method_that_does_not_end_is_stopped(real, monkeypatch):
         methods.line("bootstrap", 0.01).draw(Fold(real, 0), None)
 
 
+def test_a_gan_with_a_classifier_is_told_what_to_classify(real):
+    drawn = methods.line("ctab-gan+", 2.0, batch_size=100).draw(Fold(real, 0), None)
+    assert drawn.rows["label"].is_in(["a", "b"]).all()
+    both = replace(real, targets=("amount", "label"))
+    assert methods.aim(Fold(real, 0)) == methods.aim(Fold(both, 0)) == "label", "the category"
+    assert methods.aim(Fold(replace(real, targets=("amount",)), 0)) == "amount"
+    assert methods.aim(Fold(replace(real, targets=()), 0)) is None
+
+
 def test_a_cell_of_other_code_is_run_again(real, tmp_path):
     calls = []
 

@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,7 +10,7 @@ import psutil
 import pytest
 from known import check_rows, dependence, known_table, schema_of
 
-from tabsyn_core.baselines import BASELINES
+from tabsyn_core.baselines import BASELINES, external
 from tabsyn_core.baselines.external import ForestDiffusion, environment, environment_folder
 from tabsyn_core.errors import TabsynError
 
@@ -73,6 +75,17 @@ def test_an_environment_that_is_not_built_is_not_prepared(tmp_path, monkeypatch)
     (folder / "ready").touch()
     assert BASELINES["forest-diffusion"]().prepared
     assert BASELINES["bootstrap"]().prepared
+
+
+def test_a_runner_is_not_told_what_is_secret(tmp_path, monkeypatch):
+    echo = tmp_path / "echo.py"
+    echo.write_text("import json, os\ninput()\nprint(json.dumps(dict(os.environ)))\n")
+    monkeypatch.setattr(external, "_RUNNER", echo)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    told = external.RivalProcess(Path(sys.executable), "echo", 1).ask({})
+    assert "MLFLOW_TRACKING_PASSWORD" not in told
+    assert told["DO_NOT_TRACK"] == "1"
+    assert told["PATH"] == os.environ["PATH"]
 
 
 def test_a_runner_does_not_outlive_the_process_that_asked_it():
