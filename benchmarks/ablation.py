@@ -35,7 +35,7 @@ examples:
   python benchmarks/ablation.py --only bootstrap --only "9 "      two of the lines
   python benchmarks/ablation.py --tables all --write              write docs/benchmarks/ablation.md and .json
   python benchmarks/ablation.py --done --write                    the same of what the cache holds, running nothing
-  python benchmarks/ablation.py --tables all --seeds 0 --only "9 " --page every-table --write
+  python benchmarks/ablation.py --tables all --seeds 0 --only "10 " --page every-table --write
                                                                   the product on every table there is
   python benchmarks/ablation.py --tables all --seeds 0 --vary chain.core=0,24,48,none --vary proposals=1,4,8 --write
                                                                   write docs/benchmarks/defaults.md and .json
@@ -76,7 +76,10 @@ def steps(ours: GeneratorConfig) -> list[Step]:
             "defaults have them from here on",
             replace(ours, proposals=1),
         ),
-        generated("9 + discriminator at sampling", "the product: the defaults of GeneratorConfig", ours),
+        generated(
+            "9 + discriminator at sampling", "a density ratio keeps one of 4 proposals", replace(ours, margins=False)
+        ),
+        generated("10 + margins", "the product: the defaults of GeneratorConfig", ours),
         generated(
             "heads without diffusion",
             "the defaults with chain.core = 0",

@@ -66,6 +66,8 @@ def parse_conditions(where: Where | None, schema: TableSchema) -> tuple[Conditio
     Raises:
         TabsynError: A column is unknown, a value has the wrong type, or a range is empty; the message says which.
     """
+    if not isinstance(where, Mapping | None):
+        raise TabsynError(f'where is {where!r}; give columns and what they must be, as in {{"MolWt": [200, 350]}}.')
     found = []
     for name, asked in (where or {}).items():
         if name not in schema.names:

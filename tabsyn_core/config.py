@@ -183,6 +183,7 @@ class GeneratorConfig:
         front_end: How columns become ranks: ``"families"`` is the product; the others are what peers do.
         identities: Whether columns that are functions of others are recomputed and constraints are kept.
         proposals: Rows drawn for each row that is kept by the density-ratio discriminator; 1 does without.
+        margins: Whether its choice is corrected so that single columns are those of the training rows.
         num_updates: Updates of the score model, whatever the number of rows.
         threads: CPU threads; fixed, because their number changes the last bits of a sum.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one.
@@ -196,6 +197,7 @@ class GeneratorConfig:
     front_end: FrontEnd = "families"
     identities: bool = True
     proposals: int = 4
+    margins: bool = True
     num_updates: int = 400
     threads: int = 2
     device: str = "auto"
@@ -234,7 +236,7 @@ class GeneratorConfig:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "GeneratorConfig":
         """The inverse of ``dataclasses.asdict``; what older versions did not know is as it was for them."""
-        content = {**_BEFORE_CHAIN, **content, "diffusion": {**_BEFORE_VALIDATION, **content["diffusion"]}}
+        content = {**_BEFORE, **content, "diffusion": {**_BEFORE_VALIDATION, **content["diffusion"]}}
         known = {name: part(**content[name]) for name, part in _PARTS.items() if content.get(name) is not None}
         return cls(**{**content, **known})
 
@@ -246,8 +248,8 @@ _PARTS: dict[str, Any] = {
     "chain": ChainConfig,
     "privacy": PrivacyConfig,
 }
-_BEFORE_CHAIN: dict[str, Any] = {"chain": {"core": None}, "proposals": 1}
-"""Format 1 drew every column by diffusion and kept every row,"""
+_BEFORE: dict[str, Any] = {"chain": {"core": None}, "proposals": 1, "margins": False}
+"""Format 1 drew every column by diffusion and kept every row; up to format 3, margins were left as they came."""
 
 _BEFORE_VALIDATION: dict[str, Any] = {"validation_share": 0.0}
-"""and trained on all of them to the end."""
+"""Format 1 trained on all rows to the end."""

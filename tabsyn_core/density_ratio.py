@@ -3,10 +3,12 @@
 A classifier of real rows against proposals estimates p(x) / q(x) = d(x) / (1 − d(x)) (Goodfellow et al. 2014, proof of
 proposition 1; Azadi et al., Discriminator Rejection Sampling, ICLR 2019). It is cross-fitted, so that the score of a
 row never comes from a model that was trained on it, calibrated on those held-out scores by Platt's method, and kept
-small: a discriminator that knew its training rows would ask for copies of them.
+small: a discriminator that knew its training rows would ask for copies of them. What it gets wrong in single columns
+is mended by :mod:`tabsyn_core.margins`.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import lightgbm as lgb
@@ -16,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from tabsyn_core.boosting import boosted, share_of_columns
+from tabsyn_core.margins import Margins
 
 Floats = NDArray[np.float64]
 
@@ -31,11 +34,13 @@ class DensityRatio:
         models: LightGBM's text form, one model a fold.
         slope: Of the calibration.
         intercept: Of the calibration.
+        margins: What is added so that rows that are kept have the training table's columns.
     """
 
     models: tuple[str, ...]
     slope: float
     intercept: float
+    margins: Margins | None = None
 
     @classmethod
     def fit(cls, real: Floats, proposals: Floats, categorical: int, seed: int) -> "DensityRatio":
@@ -63,18 +68,36 @@ class DensityRatio:
         # A negative slope says that the discriminator found nothing but noise: then every proposal is as good.
         return cls(tuple(models), max(float(platt.coef_[0, 0]), 0.0), float(platt.intercept_[0]))
 
+    def balanced(self, real: Floats, proposals: Floats, share: float) -> "DensityRatio":
+        """The ratio with the margins of real rows (n, columns), where a ``share`` of such proposals is kept.
+
+        The proposals (m, columns) must be others than those it was fitted to; a share of 1 or more leaves no choice.
+        """
+        if share >= 1 or len(proposals) == 0:
+            return self
+        return replace(self, margins=Margins.fit(real, proposals, self.log_ratio(proposals), share))
+
     def log_ratio(self, rows: Floats) -> Floats:
         """Estimate log p/q of new rows (n, columns), shape (n,)."""
-        raw = np.stack([_scores(text, rows) for text in self.models])
-        return np.asarray(self.slope * raw.mean(axis=0) + self.intercept)
+        raw = [np.asarray(each.predict(rows, raw_score=True, num_threads=1)) for each in self._boosters]
+        ratio = np.asarray(self.slope * np.mean(raw, axis=0) + self.intercept)
+        return ratio if self.margins is None else ratio + self.margins.log_weight(rows)
+
+    @cached_property
+    def _boosters(self) -> list[lgb.Booster]:
+        return [lgb.Booster(model_str=text) for text in self.models]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
-        return {"models": list(self.models), "slope": self.slope, "intercept": self.intercept}
+        margins = self.margins and asdict(self.margins)
+        return {"models": list(self.models), "slope": self.slope, "intercept": self.intercept, "margins": margins}
 
-
-def _scores(text: str, rows: Floats) -> Floats:
-    return np.asarray(lgb.Booster(model_str=text).predict(rows, raw_score=True, num_threads=1))
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "DensityRatio":
+        """The inverse of :meth:`to_json`; one that was written before there were margins has none."""
+        steps = content.get("margins")
+        margins = steps and Margins(*(tuple(map(tuple, steps[name])) for name in ("cuts", "heights")))
+        return cls(tuple(content["models"]), content["slope"], content["intercept"], margins)
 
 
 def keep(log_weights: Floats, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

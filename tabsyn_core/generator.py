@@ -33,7 +33,7 @@ from tabsyn_core.schema import TableSchema
 if TYPE_CHECKING:
     from tabsyn_core.training import Curve
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 class Generator:
@@ -77,7 +77,7 @@ class Generator:
             checkpoint: A folder for checkpoints; a fit that was killed and is started again with the same
                 arguments goes on from the last one and ends in the same bits.
             checkpoint_every: Updates between checkpoints.
-            time_limit: Seconds for the whole fit. The heads take what they need, the discriminator as long again, and
+            time_limit: Seconds for the whole fit. The heads take what they need, the discriminator twice as long, and
                 the score model stops early for both; the result then depends on the machine.
             progress: Told about phases ``"vae"`` and ``"diffusion"`` in updates, ``"heads"`` in columns.
 
@@ -88,6 +88,9 @@ class Generator:
             TabsynError: The table cannot be modelled; the message names the column and the remedy.
         """
         _check_frame(table)
+        _check_whole(("seed", seed, 0))
+        if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit > 0):
+            raise TabsynError(f"time_limit is {time_limit!r}; it must be seconds, more than 0, or None for no limit.")
         if self.config.privacy is not None:
             if distributions or checkpoint or time_limit:
                 raise TabsynError(
@@ -198,11 +201,7 @@ class Generator:
 
         A frame has at most ``chunk_size`` rows, or one block of 256 if that is more.
         """
-        for name, value, least in (("n", n, 0), ("num_steps", num_steps, 1), ("chunk_size", chunk_size, 1)):
-            if value < least:
-                raise TabsynError(f"{name} is {value}; it must be at least {least}.")
-        if seed < 0:
-            raise TabsynError(f"seed is {seed}; it must be at least 0.")
+        _check_whole(("n", n, 0), ("seed", seed, 0), ("num_steps", num_steps, 1), ("chunk_size", chunk_size, 1))
         model = self._fitted()
         conditions = parse_conditions(where, self.schema)
         self._check_levels(conditions)
@@ -226,7 +225,8 @@ class Generator:
         one possible completion; their spread is what is not known (multiple imputation, Rubin 1987).
 
         Args:
-            table: Rows with the training table's columns and dtypes; null where unknown.
+            table: Rows with the training table's columns and dtypes; null where unknown, as in all of a column that is
+                not there.
             seed: Decides the draws.
             draws: Completions wanted.
             num_steps: Steps of Heun's method.
@@ -239,10 +239,11 @@ class Generator:
             TabsynError: The columns differ, or nothing was fitted.
         """
         model = self._fitted()
-        for name, value in (("draws", draws), ("proposals", proposals), ("num_steps", num_steps)):
-            if value < 1:
-                raise TabsynError(f"{name} is {value}; it must be at least 1.")
+        _check_whole(("seed", seed, 0), ("draws", draws, 1), ("proposals", proposals, 1), ("num_steps", num_steps, 1))
         _check_frame(table)
+        dtypes = self.schema.polars_dtypes()
+        unknown = [name for name in dtypes if table.schema.get(name, pl.Null) == pl.Null]
+        table = table.with_columns(pl.lit(None, dtypes[name]).alias(name) for name in unknown)
         self.schema.check(table)
         table = table.select(self.schema.names).with_columns(pl.selectors.float().fill_nan(None))
         return [
@@ -418,6 +419,13 @@ class Generator:
             parts.append(self.sample(share, seed=seed + place, where=conditions, num_steps=num_steps))
             progress(Progress(sum(shares[: place + 1]), n, "rows"))
         return pl.concat(parts)[np.random.default_rng([seed, 2]).permutation(n)]
+
+
+def _check_whole(*arguments: tuple[str, Any, int]) -> None:
+    """See that arguments are whole numbers, none below its least."""
+    for name, value, least in arguments:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise TabsynError(f"{name} is {value!r}; it must be a whole number of at least {least}.")
 
 
 def _check_frame(table: Any) -> None:

@@ -57,6 +57,9 @@ _LEAST_JUDGED = 100
 
 _MOST_JUDGED = 20_000
 
+_BALANCED = 8  # proposals a training row that margins are fitted to:
+_MOST_BALANCED = 40_000  # what is kept of fewer would be off by chance as much as without
+
 
 class RowModel:
     """The joint model of a table's rows, given the distribution of each column and the identities between them.
@@ -131,8 +134,8 @@ class RowModel:
                 progress=progress,
             )
         judged = self.config.proposals > 1 and table.height >= _LEAST_JUDGED
-        if deadline is not None and judged:  # what the discriminator takes: about as long as the heads
-            deadline -= time.monotonic() - start
+        if deadline is not None and judged:  # the discriminator takes about as long as the heads, margins do, too
+            deadline -= (1 + self.config.margins) * (time.monotonic() - start)
         if core:
             self.tabsyn = TabSyn(self._core_codec(core), self.config)
             curves = self.tabsyn.fit(
@@ -230,7 +233,7 @@ class RowModel:
         if rows["heads"] is not None:
             self.chain = Chain.of(rows["heads"], load_file(folder / "heads.safetensors"))
         if rows["ratio"] is not None:
-            self.ratio = DensityRatio(**{**rows["ratio"], "models": tuple(rows["ratio"]["models"])})
+            self.ratio = DensityRatio.from_json(rows["ratio"])
         if core := len(self.order) - (len(self.chain.heads) if self.chain else 0):
             self.tabsyn = TabSyn(self._core_codec(core), self.config)
             names = ["denoiser", "scaling", *([] if self.config.privacy else ["vae"])]
@@ -314,14 +317,24 @@ class RowModel:
         distinct = [len(np.unique(cells.u[:, j])) for j in range(cells.u.shape[1])]
         return cells, np.argsort(distinct, kind="stable").tolist()
 
-    def _judge(self, table: pl.DataFrame, seed: int) -> DensityRatio:
-        """Train the discriminator that chooses among proposals."""
+    def _judge(self, table: pl.DataFrame, seed: int) -> DensityRatio | None:
+        """Train the discriminator that chooses among proposals, those that break an identity left out."""
         rng = np.random.default_rng([seed, 1])
-        real = table.select(self.schema.names)
-        if real.height > _MOST_JUDGED:
-            real = real[np.sort(rng.permutation(real.height)[:_MOST_JUDGED])]
-        proposals = self._proposals(min(2 * real.height, _MOST_JUDGED), rng, 25, ()).rows
-        return DensityRatio.fit(self._matrix(real), self._matrix(proposals), self._categorical, seed)
+        real = self._matrix(table.select(self.schema.names))
+        known = real[np.sort(rng.permutation(len(real))[:_MOST_JUDGED])]
+        proposals, _ = self._good(min(2 * len(known), _MOST_JUDGED), rng)
+        if len(proposals) < _LEAST_JUDGED:
+            return None
+        ratio = DensityRatio.fit(known, proposals, self._categorical, seed)
+        if not self.config.margins:
+            return ratio
+        further, share = self._good(min(_BALANCED * len(real), _MOST_BALANCED), rng)
+        return ratio.balanced(real, further, 1 / (share * self.config.proposals))
+
+    def _good(self, n: int, rng: np.random.Generator) -> tuple[Floats, float]:
+        """Those of ``n`` proposals that break no identity, and their share."""
+        drawn = self._proposals(n, rng, 25, ())
+        return self._matrix(drawn.rows.filter(drawn.good)), float(drawn.good.mean())
 
     @property
     def _categorical(self) -> int:

@@ -97,6 +97,7 @@ class TrainParams(_Strict):
     front_end: FrontEnd = "families"
     identities: bool = True
     proposals: Count = 4
+    margins: bool = True
     chain: ChainConfig = ChainConfig()
     vae: VAEConfig = VAEConfig()
     diffusion: DiffusionConfig = DiffusionConfig()

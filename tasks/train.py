@@ -77,6 +77,7 @@ def generator_config(params: TrainParams) -> GeneratorConfig:
         front_end=params.front_end,
         identities=params.identities,
         proposals=params.proposals,
+        margins=params.margins,
         num_updates=params.num_updates,
         threads=params.threads,
         device=params.device,

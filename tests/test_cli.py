@@ -49,6 +49,10 @@ def empty(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_it_says_its_version():
+    assert call("--version").output == "admet-tabsyn 0.1.0\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_examples(command):
     shown = call(command, "--help")

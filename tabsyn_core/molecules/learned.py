@@ -27,7 +27,7 @@ from tabsyn_core.molecules.reference import Reference
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 JUDGED_BY = ("similarity", "difficulty", "alerts")
 """What the discriminator sees beside the descriptors. For a training molecule, the similarity is that to the nearest of
@@ -119,7 +119,7 @@ class Learned:
             config.max_similarity,
             config.standardization,
         )
-        ratio = about["ratio"] and DensityRatio(**{**about["ratio"], "models": tuple(about["ratio"]["models"])})
+        ratio = about["ratio"] and DensityRatio.from_json(about["ratio"])
         return cls(table, workshop, Reference(table), Matcher.load(path), ratio), config
 
 

@@ -26,8 +26,8 @@ from tabsyn_core.progress import Progress, ProgressCallback
 LEAST_MOLECULES = 50
 """Fewer that can be cut give too few pieces to exchange."""
 
-_CANDIDATES = 1.5  # for the discriminator to learn from, a training row,
-_MOST_CANDIDATES = 6_000  # at most so many,
+_CANDIDATES = 3  # a training row, for the discriminator and the margins to learn from one half each,
+_MOST_CANDIDATES = 12_000  # at most so many,
 _MOST_JUDGED = 20_000  # and at most so many training rows beside them
 _TURNS = 12
 _TURN = 2**32  # so that the random numbers of these candidates are none of a block's
@@ -64,7 +64,9 @@ def learn(
         candidates = _candidates(learned, config, make, seed, progress)
     rows = np.sort(np.random.default_rng([seed, 2]).permutation(table.height)[:_MOST_JUDGED])
     real = _as_candidates(learned, [int(row) for row in rows], odd)
-    return replace(learned, ratio=DensityRatio.fit(learned.features(real), learned.features(candidates), 0, seed))
+    known, made = learned.features(real), learned.features(candidates)
+    ratio = DensityRatio.fit(known, made[::2], 0, seed)
+    return replace(learned, ratio=ratio.balanced(known, made[1::2], 1 / config.proposals))
 
 
 def _standardized(smiles: Sequence[str], rows: int, config: RealizerConfig) -> list[Molecule]:

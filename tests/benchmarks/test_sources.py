@@ -8,7 +8,7 @@ from methods import METHODS, line
 from real_tables import ROOT, RealTable
 from sources import digest_of, used_by
 
-OURS_ALONE = {"tabsyn_core/chain.py", "tabsyn_core/row_model.py", "tabsyn_core/generator.py", "tabsyn_core/config.py"}
+OURS_ALONE = {f"tabsyn_core/{name}.py" for name in ("chain/chain", "row_model", "generator", "config")}
 
 
 @pytest.fixture(scope="module")

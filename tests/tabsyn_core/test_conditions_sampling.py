@@ -31,7 +31,7 @@ def meeting(table, where):
 
 @pytest.mark.parametrize("where", WANTED, ids=str)
 def test_conditions_are_met_and_what_depends_on_them_follows(where):
-    rows = fitted_generator().sample(250, seed=2, where=where)
+    rows = fitted_generator().sample(500, seed=2, where=where)
     assert rows.schema == dependent_table().schema
     assert meeting(rows, where).equals(rows)
     assert fitted_generator().identities.obeyed(rows).mean() >= 0.999

@@ -54,11 +54,12 @@ def test_settings_that_make_no_sense_are_refused(section, values, message):
 
 def test_settings_of_format_1_draw_all_columns_by_diffusion_and_keep_every_row():
     content = asdict(GeneratorConfig())
-    for later in ("chain", "proposals", "adversarial", "privacy", "front_end", "identities"):
+    for later in ("chain", "proposals", "margins", "adversarial", "privacy", "front_end", "identities"):
         del content[later]
     config = GeneratorConfig.from_json(content)
     assert config.chain.core is None
     assert config.proposals == 1
+    assert not config.margins
     assert config.privacy is None
     assert config.front_end == "families"
 

@@ -113,11 +113,29 @@ def test_who_draws_a_column_is_said(rows):
         ({"n": -1}, "n is -1"),
         ({"n": 1, "num_steps": 0}, "num_steps is 0"),
         ({"n": 1, "seed": -1}, "seed is -1"),
+        ({"n": "ten"}, "n is 'ten'; it must be a whole number"),
+        ({"n": 10.0}, "n is 10.0"),
+        ({"n": True}, "n is True"),
+        ({"n": 1, "seed": None}, "seed is None"),
+        ({"n": 1, "where": "size > 3"}, "where is 'size > 3'; give columns and what they must be"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(TabsynError, match=message):
         fitted_generator().sample(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"time_limit": 0}, "time_limit is 0; it must be seconds, more than 0"),
+        ({"time_limit": "1 h"}, "time_limit is '1 h'"),
+    ],
+)
+def test_a_fit_with_arguments_out_of_range(arguments, message):
+    with pytest.raises(TabsynError, match=message):
+        Generator(TINY).fit(dependent_rows(20, seed=0), **arguments)
 
 
 def test_no_rows():

@@ -134,7 +134,7 @@ def test_a_damaged_folder_is_refused(realizer_of, tmp_path, name):
 def test_a_later_format_is_refused(realizer_of, tmp_path):
     realizer_of().save(tmp_path / "realizer")
     about = tmp_path / "realizer/realizer.json"
-    about.write_text(about.read_text(encoding="utf-8").replace('"format_version": 1', '"format_version": 9'))
+    about.write_text(about.read_text(encoding="utf-8").replace('"format_version": 2', '"format_version": 9'))
     with pytest.raises(TabsynError, match="format 9"):
         Realizer.load(tmp_path / "realizer")
 
