@@ -3,6 +3,7 @@
 import difflib
 import secrets
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tabsyn_core.training import Curve
 
 FORMAT_VERSION = 4
+
+_FEW_ROWS = 20  # of which categories may well all differ
 
 
 class Generator:
@@ -97,7 +100,7 @@ class Generator:
                     "a private fit takes no distributions, checkpoint or time limit: none is accounted for."
                 )
             return self._fit_privately(self.config.privacy, table, schema, progress)
-        schema = schema or TableSchema.infer(table)
+        schema = schema or _inferred(table)
         found = distributions or front_end_distributions(self.config.front_end, table, schema, seed=seed)
         identities = Identities.discover(table, schema) if self.config.identities else Identities(schema)
         rules = rules_of(table) if self.config.identities else ()
@@ -419,6 +422,20 @@ class Generator:
             parts.append(self.sample(share, seed=seed + place, where=conditions, num_steps=num_steps))
             progress(Progress(sum(shares[: place + 1]), n, "rows"))
         return pl.concat(parts)[np.random.default_rng([seed, 2]).permutation(n)]
+
+
+def _inferred(table: pl.DataFrame) -> TableSchema:
+    """The schema read off a table, with a warning about columns that look like names of its rows."""
+    schema = TableSchema.infer(table)
+    texts = [column.name for column in schema.columns if column.dtype in ("String", "Categorical")]
+    names = [name for name in texts if table.height > _FEW_ROWS and table[name].n_unique() == table.height]
+    if names:
+        warnings.warn(
+            f"every row has another value in {names}: if they are identifiers or structures, drop them, for sampled"
+            " rows have values of the training rows in them.",
+            stacklevel=3,
+        )
+    return schema
 
 
 def _check_whole(*arguments: tuple[str, Any, int]) -> None:

@@ -138,6 +138,12 @@ def test_a_fit_with_arguments_out_of_range(arguments, message):
         Generator(TINY).fit(dependent_rows(20, seed=0), **arguments)
 
 
+def test_a_column_that_names_its_rows_is_warned_about():
+    table = pl.DataFrame({"id": [f"CMPD-{k}" for k in range(40)], "x": range(40)})
+    with pytest.warns(UserWarning, match=r"another value in \['id'\].*identifiers or structures"):
+        Generator(TINY).fit(table, seed=0)
+
+
 def test_no_rows():
     assert fitted_generator().sample(0).schema == dependent_table().schema
 

@@ -47,6 +47,6 @@ def test_a_table_without_descriptors_has_no_molecules(training):
 
 
 def test_limits_that_no_proposal_keeps_are_said_at_fitting(training):
-    config = RealizerConfig(workers=1, proposals=2, max_similarity=0.05)
+    config = RealizerConfig(workers=1, proposals=2, max_similarity=0.05, min_steps=1, max_steps=1)
     with pytest.raises(TabsynError, match=r"proposals are new molecules within .* raise realize\.max_similarity"):
         learn(config, training.smiles[:70], training.table[:70], 0, silent)
