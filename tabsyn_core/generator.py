@@ -80,8 +80,9 @@ class Generator:
             checkpoint: A folder for checkpoints; a fit that was killed and is started again with the same
                 arguments goes on from the last one and ends in the same bits.
             checkpoint_every: Updates between checkpoints.
-            time_limit: Seconds for the whole fit. The heads take what they need, the discriminator twice as long, and
-                the score model stops early for both; the result then depends on the machine.
+            time_limit: Seconds for the whole fit. The heads take what they need, the discriminator as long again, the
+                score model stops early for both, and margins are corrected if there is time left; the result then
+                depends on the machine.
             progress: Told about phases ``"vae"`` and ``"diffusion"`` in updates, ``"heads"`` in columns.
 
         Returns:

@@ -134,8 +134,9 @@ class RowModel:
                 progress=progress,
             )
         judged = self.config.proposals > 1 and table.height >= _LEAST_JUDGED
-        if deadline is not None and judged:  # the discriminator takes about as long as the heads, margins do, too
-            deadline -= (1 + self.config.margins) * (time.monotonic() - start)
+        enough = deadline
+        if deadline is not None and judged:  # what the discriminator takes: about as long as the heads
+            enough = deadline - (time.monotonic() - start)
         if core:
             self.tabsyn = TabSyn(self._core_codec(core), self.config)
             curves = self.tabsyn.fit(
@@ -143,11 +144,11 @@ class RowModel:
                 seed=seed,
                 checkpoint=checkpoint,
                 checkpoint_every=checkpoint_every,
-                deadline=deadline,
+                deadline=enough,
                 progress=progress,
             )
         if judged:
-            self.ratio = self._judge(table, seed)
+            self.ratio = self._judge(table, seed, deadline)
         return curves
 
     def fit_privately(self, table: pl.DataFrame, plan: Plan, noise: int, progress: ProgressCallback = silent) -> None:
@@ -317,18 +318,26 @@ class RowModel:
         distinct = [len(np.unique(cells.u[:, j])) for j in range(cells.u.shape[1])]
         return cells, np.argsort(distinct, kind="stable").tolist()
 
-    def _judge(self, table: pl.DataFrame, seed: int) -> DensityRatio | None:
-        """Train the discriminator that chooses among proposals, those that break an identity left out."""
+    def _judge(self, table: pl.DataFrame, seed: int, deadline: float | None) -> DensityRatio | None:
+        """Train the discriminator that chooses among proposals, those that break an identity left out.
+
+        Margins are left as they come where there is no time to fit them well.
+        """
         rng = np.random.default_rng([seed, 1])
         real = self._matrix(table.select(self.schema.names))
         known = real[np.sort(rng.permutation(len(real))[:_MOST_JUDGED])]
-        proposals, _ = self._good(min(2 * len(known), _MOST_JUDGED), rng)
+        start, drawn = time.monotonic(), min(2 * len(known), _MOST_JUDGED)
+        proposals, _ = self._good(drawn, rng)
+        a_second = drawn / (time.monotonic() - start)
         if len(proposals) < _LEAST_JUDGED:
             return None
         ratio = DensityRatio.fit(known, proposals, self._categorical, seed)
-        if not self.config.margins:
+        wanted = min(_BALANCED * len(real), _MOST_BALANCED)
+        if deadline is not None:
+            wanted = min(wanted, int((deadline - time.monotonic()) * a_second))
+        if not self.config.margins or wanted < drawn:
             return ratio
-        further, share = self._good(min(_BALANCED * len(real), _MOST_BALANCED), rng)
+        further, share = self._good(wanted, rng)
         return ratio.balanced(real, further, 1 / (share * self.config.proposals))
 
     def _good(self, n: int, rng: np.random.Generator) -> tuple[Floats, float]:
