@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 _FOLDS = 5
 _ROUNDS = 80
+_NO_CHOICE = 0.85  # of proposals that are kept
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,24 @@ class DensityRatio:
     def balanced(self, real: Floats, proposals: Floats, share: float) -> "DensityRatio":
         """The ratio with the margins of real rows (n, columns), where a ``share`` of such proposals is kept.
 
-        The proposals (m, columns) must be others than those it was fitted to; a share of 1 or more leaves no choice.
+        The proposals (m, columns) must be others than those it was fitted to; a share near 1 leaves no choice.
         """
-        if share >= 1 or len(proposals) == 0:
+        if share > _NO_CHOICE or len(proposals) == 0:
             return self
         return replace(self, margins=Margins.fit(real, proposals, self.log_ratio(proposals), share))
 
     def log_ratio(self, rows: Floats) -> Floats:
         """Estimate log p/q of new rows (n, columns), shape (n,)."""
         raw = [np.asarray(each.predict(rows, raw_score=True, num_threads=1)) for each in self._boosters]
-        ratio = np.asarray(self.slope * np.mean(raw, axis=0) + self.intercept)
-        return ratio if self.margins is None else ratio + self.margins.log_weight(rows)
+        return np.asarray(self.slope * np.mean(raw, axis=0) + self.intercept)
+
+    def log_weight(self, rows: Floats) -> Floats:
+        """What :func:`keep` is to choose by, shape (n,): log p/q, with what the margins add."""
+        return self.log_ratio(rows) + self.correction(rows)
+
+    def correction(self, rows: Floats) -> Floats:
+        """What the margins add to the log weight, shape (n,)."""
+        return np.zeros(len(rows)) if self.margins is None else self.margins.log_weight(rows)
 
     @cached_property
     def _boosters(self) -> list[lgb.Booster]:
@@ -96,7 +104,11 @@ class DensityRatio:
     def from_json(cls, content: dict[str, Any]) -> "DensityRatio":
         """The inverse of :meth:`to_json`; one that was written before there were margins has none."""
         steps = content.get("margins")
-        margins = steps and Margins(*(tuple(map(tuple, steps[name])) for name in ("cuts", "heights")))
+        margins = None
+        if steps is not None:
+            margins = Margins(*(tuple(map(tuple, steps[name])) for name in ("cuts", "heights")))
+            if [len(cuts) + 1 for cuts in margins.cuts] != [*map(len, margins.heights)]:
+                raise ValueError("margins need one height more than cuts")
         return cls(tuple(content["models"]), content["slope"], content["intercept"], margins)
 
 

@@ -21,7 +21,7 @@ from tabsyn_core.conditions import Condition, Where, parse_conditions
 from tabsyn_core.config import GeneratorConfig
 from tabsyn_core.distributions import ColumnDistribution
 from tabsyn_core.distributions.front_ends import front_end_distributions
-from tabsyn_core.errors import TabsynError
+from tabsyn_core.errors import TabsynError, check_whole
 from tabsyn_core.files import atomic_path, read_json
 from tabsyn_core.identities import Identities
 from tabsyn_core.private import PrivacyConfig
@@ -92,7 +92,7 @@ class Generator:
             TabsynError: The table cannot be modelled; the message names the column and the remedy.
         """
         _check_frame(table)
-        _check_whole(("seed", seed, 0))
+        check_whole(("seed", seed, 0))
         if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit > 0):
             raise TabsynError(f"time_limit is {time_limit!r}; it must be seconds, more than 0, or None for no limit.")
         if self.config.privacy is not None:
@@ -147,6 +147,7 @@ class Generator:
             TabsynError: The columns differ, there is no row, or a category has a level that was not there before.
         """
         _check_frame(table)
+        check_whole(("seed", seed, 0))
         if self._model is None:
             return self.fit(table, seed=seed, progress=progress)
         if self.privacy is not None:
@@ -205,7 +206,7 @@ class Generator:
 
         A frame has at most ``chunk_size`` rows, or one block of 256 if that is more.
         """
-        _check_whole(("n", n, 0), ("seed", seed, 0), ("num_steps", num_steps, 1), ("chunk_size", chunk_size, 1))
+        check_whole(("n", n, 0), ("seed", seed, 0), ("num_steps", num_steps, 1), ("chunk_size", chunk_size, 1))
         model = self._fitted()
         conditions = parse_conditions(where, self.schema)
         self._check_levels(conditions)
@@ -243,7 +244,7 @@ class Generator:
             TabsynError: The columns differ, or nothing was fitted.
         """
         model = self._fitted()
-        _check_whole(("seed", seed, 0), ("draws", draws, 1), ("proposals", proposals, 1), ("num_steps", num_steps, 1))
+        check_whole(("seed", seed, 0), ("draws", draws, 1), ("proposals", proposals, 1), ("num_steps", num_steps, 1))
         _check_frame(table)
         dtypes = self.schema.polars_dtypes()
         unknown = [name for name in dtypes if table.schema.get(name, pl.Null) == pl.Null]
@@ -341,7 +342,7 @@ class Generator:
 
     @classmethod
     def load(cls, path: Path | str) -> "Generator":
-        """Read a generator that :meth:`save` wrote, also one of format 1; nothing in it is executed.
+        """Read a generator that :meth:`save` wrote, also one of formats 1 to 3; nothing in it is executed.
 
         Raises:
             TabsynError: The folder is not a generator, is damaged, or was written by a later version.
@@ -354,7 +355,7 @@ class Generator:
             )
         try:
             return cls._load(path)
-        except (KeyError, TypeError, FileNotFoundError, RuntimeError, SafetensorError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError, SafetensorError) as error:
             raise TabsynError(f"{path} is not a complete generator ({error}); fit or restore it again.") from error
 
     @classmethod
@@ -402,6 +403,7 @@ class Generator:
         self, n: int, column: str, *, seed: int, where: Where | None, num_steps: int, progress: ProgressCallback
     ) -> pl.DataFrame:
         """Equally many rows of each level that meets the conditions, in random order."""
+        check_whole(("n", n, 0), ("seed", seed, 0))
         self._fitted()
         if column not in self.schema.names:
             raise TabsynError(f"balance: column '{column}' is not in the table; there are {self.schema.names[:8]} ...")
@@ -437,13 +439,6 @@ def _inferred(table: pl.DataFrame) -> TableSchema:
             stacklevel=3,
         )
     return schema
-
-
-def _check_whole(*arguments: tuple[str, Any, int]) -> None:
-    """See that arguments are whole numbers, none below its least."""
-    for name, value, least in arguments:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise TabsynError(f"{name} is {value!r}; it must be a whole number of at least {least}.")
 
 
 def _check_frame(table: Any) -> None:

@@ -4,11 +4,13 @@ A density ratio is estimated with noise, and what it gets wrong in a single colu
 calibration weighting (Deville & Särndal, JASA 1992; entropy balancing, Hainmueller 2012) for proposals that are kept by
 Gumbel top-k. Keeping a share q of many proposals with log weights η takes each with probability
 π(η) = 1 − exp(−exp(η + c)): of exponential clocks with rates exp(η), those that ring first. With φ indicators of
-x_j ≤ t for some cuts t of every column, the weights η_i = log r(x_i) + λ·φ(x_i) are those that solve
+x_j ≤ t for some cuts t of every column, divided by their standard deviation, the weights η_i = log r(x_i) + λ·φ(x_i)
+are those that solve
 
-    mean_i π(η_i) (φ(x_i) − mean of φ over the training rows) + q ρ λ = 0,    mean_i π(η_i) = q,
+    mean_i π(η_i) (φ(x_i) − mean of φ over the training rows) + ρ λ = 0,    mean_i π(η_i) = q,
 
-the gradient of a convex function of λ and c, as π is the derivative of η + c + E₁(exp(η + c)).
+the gradient of a convex function of λ and c, as π is the derivative of η + c + E₁(exp(η + c)). A part of a column of
+which there are too few proposals gets what there is, and the other parts of the column share the rest as in training.
 """
 
 import sys
@@ -23,9 +25,13 @@ from scipy.special import exp1
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_CUTS = 9  # a column: deciles
+_CUTS = 9  # a column: deciles,
+_LEVELS = 10  # or every value, if there are no more,
+_LEAST = 0.005  # if at least this share of the training rows lies between a cut and the next
+_SAME = 1e-9  # relative: values nearer than that are one value, computed differently
+_MOST = 0.9  # of the proposals of a part of a column that are kept, at most
 _GAP = -sys.float_info.max  # a gap lies below everything
-_TINY = -30.0  # below it η + E₁(exp(η)) + γ is exp(η), to the last bit
+_TINY = -30.0  # below it η + E₁(exp(η)) + γ is exp(η), but for rounding
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,13 @@ class Margins:
             share: Of proposals that is kept, between 0 and 1.
         """
         cuts = [_cuts(column) for column in real.T]
-        below = [_shares(step, len(cut)) for step, cut in zip(_steps(real, cuts), cuts, strict=True)]
         steps = _steps(proposals, cuts)
         ends = np.cumsum([len(cut) for cut in cuts])
-        scale = np.sqrt(np.concatenate([each * (1 - each) for each in below])) if ends[-1] else np.ones(0)
+        truth = [_masses(step, len(cut)) for step, cut in zip(_steps(real, cuts), cuts, strict=True)]
+        most = [_MOST * _masses(step, len(cut)) / share for step, cut in zip(steps, cuts, strict=True)]
+        below = [np.cumsum(_within(*each))[:-1] for each in zip(truth, most, strict=True)]
+        parts = [np.cumsum(each)[:-1] for each in truth]
+        scale = np.sqrt(np.concatenate([part * (1 - part) for part in parts]))
         # λ has as much weight as chance gives it: before anything is seen, log weights vary by about one.
         ridge = len(scale) / len(proposals)
 
@@ -86,10 +95,20 @@ class Margins:
 
 
 def _cuts(column: Floats) -> Floats:
-    """Deciles of a column below its largest value, each once."""
-    values = np.where(np.isnan(column), _GAP, column)
-    cuts = np.unique(np.quantile(values, np.arange(1, _CUTS + 1) / (_CUTS + 1), method="inverted_cdf"))
-    return np.asarray(cuts[cuts < values.max()])
+    """Between values that stand for the parts of a column: all, or its deciles, its least value and its gaps."""
+    values = np.sort(np.where(np.isnan(column), _GAP, column))
+    distinct = np.unique(values)
+    if len(distinct) > _LEVELS:
+        deciles = np.quantile(values, np.arange(1, _CUTS + 1) / (_CUTS + 1), method="inverted_cdf")
+        distinct = np.unique(np.concatenate([distinct[:2], deciles]))  # the first two: gaps and the least value
+    cuts, last = [], 0.0
+    for value in distinct:
+        place = np.searchsorted(values, value + _SAME * abs(value), "right")
+        share = place / len(values)
+        if share - last >= _LEAST and 1 - share >= _LEAST:
+            cuts.append(value / 2 + values[place] / 2)  # not on a value, which may be computed differently
+            last = share
+    return np.array(cuts)
 
 
 def _steps(rows: Floats, cuts: Sequence[Floats]) -> list[Integers]:
@@ -97,9 +116,22 @@ def _steps(rows: Floats, cuts: Sequence[Floats]) -> list[Integers]:
     return [np.searchsorted(cut, column, side="left") for cut, column in zip(cuts, values.T, strict=True)]
 
 
-def _shares(step: Integers, cuts: int) -> Floats:
-    """Of rows at or below each cut."""
-    return np.asarray(np.cumsum(np.bincount(step, minlength=cuts + 1))[:-1] / len(step))
+def _masses(step: Integers, cuts: int) -> Floats:
+    """Of rows in each step, as shares."""
+    return np.asarray(np.bincount(step, minlength=cuts + 1) / len(step))
+
+
+def _within(masses: Floats, most: Floats) -> Floats:
+    """Masses none of which is above the most there can be; what is cut off goes to the others as they are."""
+    found = masses.copy()
+    for _ in masses:
+        over = found >= most
+        found[over] = most[over]
+        rest = found[~over].sum()
+        if rest <= 0:
+            break
+        found[~over] *= (1 - found[over].sum()) / rest
+    return found
 
 
 def _sum(heights: Sequence[Floats], steps: Sequence[Integers]) -> Floats:

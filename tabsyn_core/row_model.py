@@ -1,6 +1,7 @@
 """What draws rows: a diffusion core, the heads that follow it, identities that both obey, a discriminator's choice."""
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ _LEAST_JUDGED = 100
 """Fewer training rows teach a discriminator nothing but themselves."""
 
 _MOST_JUDGED = 20_000
+
+_AT_ONCE = 4096  # proposals, so that wide tables need no gigabytes
 
 _BALANCED = 8  # proposals a training row that margins are fitted to:
 _MOST_BALANCED = 40_000  # what is kept of fewer would be off by chance as much as without
@@ -334,16 +337,22 @@ class RowModel:
         ratio = DensityRatio.fit(known, proposals, self._categorical, seed)
         wanted = min(_BALANCED * len(real), _MOST_BALANCED)
         if deadline is not None:
-            wanted = min(wanted, int((deadline - time.monotonic()) * a_second))
+            left = max(deadline - time.monotonic(), 0.0) / 2  # the other half is for what is done with them
+            wanted = int(min(wanted, left * a_second))
         if not self.config.margins or wanted < drawn:
             return ratio
         further, share = self._good(wanted, rng)
-        return ratio.balanced(real, further, 1 / (share * self.config.proposals))
+        good = max(share * self.config.proposals, 1 / BLOCK)  # rows of a block, of those that it keeps
+        return ratio.balanced(real, further, 1 / (good * math.ceil(1 / good)))
 
     def _good(self, n: int, rng: np.random.Generator) -> tuple[Floats, float]:
         """Those of ``n`` proposals that break no identity, and their share."""
-        drawn = self._proposals(n, rng, 25, ())
-        return self._matrix(drawn.rows.filter(drawn.good)), float(drawn.good.mean())
+        found = []
+        for start in range(0, n, _AT_ONCE):
+            drawn = self._proposals(min(_AT_ONCE, n - start), rng, 25, ())
+            found.append(self._matrix(drawn.rows.filter(drawn.good)))
+        good = np.concatenate(found)
+        return good, len(good) / n
 
     @property
     def _categorical(self) -> int:
@@ -383,7 +392,7 @@ class RowModel:
         accepted = good & (np.log(rng.random(n)) < chance - surest) if conditions else good
         weight = np.where(accepted, 0.0, chance)
         if self.ratio is not None:
-            weight = weight + self.ratio.log_ratio(self._matrix(rows))
+            weight = weight + self.ratio.log_weight(self._matrix(rows))
         return _Proposals(rows, weight, good, accepted)
 
     def _allowed(self, conditions: tuple[Condition, ...]) -> dict[int, Masks]:

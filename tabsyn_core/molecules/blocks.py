@@ -71,13 +71,13 @@ class Blocks:
         """
         rng = np.random.default_rng([self._seed, number])
         pool = self._pool(number, rng)
-        rows = pool[keep(pool["log_ratio"].to_numpy(), BLOCK, rng)]
+        rows = pool[keep(pool["log_weight"].to_numpy(), BLOCK, rng)]
         for turn in range(self._config.local_search):
             rows = self._searched(rows, (self._seed, number, _SEARCH + turn), rng)
         self._seen |= skeletons(rows)
         if not self._wishes.concern(self._learned.endpoints):
             rows = self._with_endpoints(rows, rng)
-        return rows.with_columns(acceptance_weight=pl.col("log_ratio").exp()).drop("log_ratio", "missed")
+        return rows.with_columns(acceptance_weight=pl.col("log_ratio").exp()).drop("log_ratio", "log_weight", "missed")
 
     def _pool(self, number: int, rng: np.random.Generator) -> pl.DataFrame:
         """Candidates that may be accepted: as many a row as the configuration says, or fewer after much effort."""
@@ -113,10 +113,8 @@ class Blocks:
         made = self._learned.allowed(made, self._seen, taken, apart=self._config.apart)
         if self._wishes.concern(self._learned.endpoints):
             made = self._with_endpoints(made, rng)
-        return made.with_columns(
-            pl.Series("missed", self._wishes.missed_by(made), dtype=pl.Float64),
-            pl.Series("log_ratio", self._learned.log_ratio(made), dtype=pl.Float64),
-        )
+        missed = pl.Series("missed", self._wishes.missed_by(made), dtype=pl.Float64)
+        return self._learned.weigh(made).with_columns(missed)
 
     def _searched(self, rows: pl.DataFrame, seed: Sequence[int], rng: np.random.Generator) -> pl.DataFrame:
         """One step of Metropolis and Hastings for every row.

@@ -69,11 +69,16 @@ class Learned:
         possible = self.reference.possible(new)
         return self.reference.apart(possible) if apart else possible
 
-    def log_ratio(self, rows: pl.DataFrame) -> Floats:
-        """Log p/q of candidates, shape (rows,)."""
-        if self.ratio is None or rows.is_empty():
-            return np.zeros(rows.height)
-        return self.ratio.log_ratio(self.features(rows))
+    def weigh(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Candidates with their ``log_ratio``, p/q, and ``log_weight``, which margins correct and choice goes by."""
+        ratio = correction = np.zeros(rows.height)
+        if self.ratio is not None and rows.height:
+            features = self.features(rows)
+            ratio, correction = self.ratio.log_ratio(features), self.ratio.correction(features)
+        return rows.with_columns(
+            pl.Series("log_ratio", ratio, dtype=pl.Float64),
+            pl.Series("log_weight", ratio + correction, dtype=pl.Float64),
+        )
 
     def matched(self, rows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
         """Candidates with the endpoints of training rows of which as much was to be expected."""

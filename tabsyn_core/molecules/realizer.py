@@ -9,7 +9,7 @@ import polars as pl
 from tabsyn_core.chemistry.descriptors import DESCRIPTOR_NAMES
 from tabsyn_core.chemistry.workshop import ABOUT, SKELETON, crew
 from tabsyn_core.conditions import Where, parse_conditions
-from tabsyn_core.errors import TabsynError
+from tabsyn_core.errors import TabsynError, check_whole
 from tabsyn_core.files import atomic_path
 from tabsyn_core.generator import Generator
 from tabsyn_core.molecules.blocks import BLOCK, Blocks
@@ -123,9 +123,7 @@ class Realizer:
 
         A chunk has at most ``chunk_size`` rows, or one block of 64 if that is more; the last may be empty.
         """
-        for name, value, least in (("n", n, 0), ("seed", seed, 0), ("chunk_size", chunk_size, 1)):
-            if value < least:
-                raise TabsynError(f"{name} is {value}; it must be at least {least}.")
+        check_whole(("n", n, 0), ("seed", seed, 0), ("chunk_size", chunk_size, 1))
         learned = self._fitted()
         wishes = _wishes(where, learned.table)
         if n == 0:
@@ -166,7 +164,7 @@ class Realizer:
         """
         try:
             learned, config = Learned.load(path)
-        except (KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
             raise TabsynError(f"{path} is not a complete realizer ({error}); fit or restore it again.") from error
         realizer = cls(config)
         realizer._learned = learned

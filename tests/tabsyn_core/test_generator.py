@@ -19,6 +19,7 @@ TINY = GeneratorConfig(
     diffusion=DiffusionConfig(width=16, num_blocks=1, batch_size=8),
     chain=ChainConfig(core=None),  # on tables this narrow the heads would draw every column
     proposals=2,
+    margins=False,
     threads=1,
 )
 WITH_HEADS = replace(TINY, chain=ChainConfig(core=4))

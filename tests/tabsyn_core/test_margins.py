@@ -58,6 +58,41 @@ def test_proposals_like_the_real_rows_get_about_the_same_weight():
     assert np.std(margins.log_weight(rng.normal(size=(1000, 20)))) < 0.5
 
 
+def test_a_part_with_too_few_proposals_gets_what_there_is_and_leaves_the_others_as_they_should_be():
+    rng = np.random.default_rng(2)
+    real = np.where(rng.random(4000) < 0.5, 0.0, rng.uniform(1, 2, 4000))[:, None]
+    made, fresh = (np.where(rng.random(20_000) < 0.02, 0.0, rng.uniform(1, 2, 20_000))[:, None] for _ in range(2))
+    margins = Margins.fit(real, made, np.zeros(20_000), 0.25)
+    kept = fresh[keep(margins.log_weight(fresh), 5000, np.random.default_rng(0))]
+    assert 0.06 < (kept == 0).mean() <= 0.08, "of 2 % a quarter is kept"
+    assert np.quantile(kept[kept > 0], [0.2, 0.5, 0.8]) == pytest.approx([1.2, 1.5, 1.8], abs=0.04)
+    assert max(map(abs, margins.heights[0])) < 10
+
+
+def test_rare_levels_and_gaps_are_mended_at_either_end():
+    rng = np.random.default_rng(3)
+
+    def rows(n, rare):
+        low = (rng.random(n) >= rare).astype(float)
+        gappy = np.where(rng.random(n) < rare, np.nan, rng.normal(size=n))
+        return np.column_stack([low, 1 - low[rng.permutation(n)], gappy])
+
+    real, made, fresh = rows(5000, 0.05), rows(20_000, 0.15), rows(20_000, 0.15)
+    margins = Margins.fit(real, made, np.zeros(20_000), 0.25)
+    kept = fresh[keep(margins.log_weight(fresh), 5000, np.random.default_rng(0))]
+    found = [(kept[:, 0] == 0).mean(), (kept[:, 1] == 1).mean(), np.isnan(kept[:, 2]).mean()]
+    assert found == pytest.approx([0.05] * 3, abs=0.015)
+
+
+def test_a_value_that_is_computed_differently_is_the_same_value():
+    rng = np.random.default_rng(4)
+    real = np.where(rng.random(3000) < 0.4, 0.3, rng.normal(size=3000))[:, None]
+    made = np.where(rng.random(12_000) < 0.4, 0.3, rng.normal(size=12_000))[:, None]
+    margins = Margins.fit(real, made, np.zeros(12_000), 0.25)
+    moved = np.where(made == 0.3, np.nextafter(0.3, 1), made)
+    assert np.array_equal(margins.log_weight(moved), margins.log_weight(made))
+
+
 def test_columns_without_a_cut_say_nothing():
     margins = Margins.fit(np.ones((100, 2)), np.ones((200, 2)), np.zeros(200), 0.5)
     assert margins.cuts == ((), ())
@@ -70,5 +105,9 @@ def test_a_balanced_ratio_is_the_same_from_a_file(columns):
     balanced = ratio.balanced(real, propose(4000), 0.25)
     again = DensityRatio.from_json(json.loads(json.dumps(balanced.to_json())))
     assert again == balanced
-    assert np.array_equal(again.log_ratio(real), balanced.log_ratio(real))
+    assert np.array_equal(again.log_weight(real), balanced.log_weight(real))
+    assert np.array_equal(balanced.log_ratio(real), ratio.log_ratio(real)), "p/q itself is as it was"
+    damaged = balanced.to_json() | {"margins": {"cuts": [[1.0]], "heights": [[0.5]]}}
+    with pytest.raises(ValueError, match="one height more"):
+        DensityRatio.from_json(damaged)
     assert ratio.balanced(real, propose(10), 1.0) is ratio, "all are kept"
