@@ -52,6 +52,8 @@ class Generator:
     """
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
+        if not isinstance(config, GeneratorConfig | None):
+            raise TabsynError(f"config is {config!r}; give a GeneratorConfig, or none for the defaults.")
         self.config = config or GeneratorConfig()
         self.curves: list[Curve] = []
         self.privacy: PrivacyStatement | None = None

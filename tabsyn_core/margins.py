@@ -68,9 +68,9 @@ class Margins:
         ridge = len(scale) / len(proposals)
 
         def heights(slopes: Floats) -> list[Floats]:
-            parts = np.split(slopes / scale, ends[:-1])
-            sums = [np.append(np.cumsum(part[::-1])[::-1], 0.0) for part in parts]
-            return [each - part @ share for each, part, share in zip(sums, parts, below, strict=True)]
+            of_columns = np.split(slopes / scale, ends[:-1])
+            sums = [np.append(np.cumsum(each[::-1])[::-1], 0.0) for each in of_columns]
+            return [total - each @ masses for total, each, masses in zip(sums, of_columns, below, strict=True)]
 
         def objective(parameters: Floats) -> tuple[float, Floats]:
             level, slopes = parameters[0], parameters[1:]

@@ -1,7 +1,6 @@
 """What draws rows: a diffusion core, the heads that follow it, identities that both obey, a discriminator's choice."""
 
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import nn
 
 from tabsyn_core.chain import FORCED, Cells, Chain, Head
 from tabsyn_core.chemistry.rules import obeys_all
+from tabsyn_core.choice import LEAST, learn_choice
 from tabsyn_core.codec import Codec, Encoded
 from tabsyn_core.conditions import Condition
 from tabsyn_core.config import GeneratorConfig
@@ -53,15 +53,7 @@ _LAST = 1e3  # log weight that no draw makes up for
 _LEAST_DRAWN_BY_HEADS = 8
 """The core is one in so many columns at most: of a narrow table it would otherwise be the whole."""
 
-_LEAST_JUDGED = 100
-"""Fewer training rows teach a discriminator nothing but themselves."""
-
-_MOST_JUDGED = 20_000
-
 _AT_ONCE = 4096  # proposals, so that wide tables need no gigabytes
-
-_BALANCED = 8  # proposals a training row that margins are fitted to:
-_MOST_BALANCED = 40_000  # what is kept of fewer would be off by chance as much as without
 
 
 class RowModel:
@@ -136,9 +128,9 @@ class RowModel:
                 seed=seed,
                 progress=progress,
             )
-        judged = self.config.proposals > 1 and table.height >= _LEAST_JUDGED
+        chooses = self.config.proposals > 1 and table.height >= LEAST
         enough = deadline
-        if deadline is not None and judged:  # what the discriminator takes: about as long as the heads
+        if deadline is not None and chooses:  # what the discriminator takes: about as long as the heads
             enough = deadline - (time.monotonic() - start)
         if core:
             self.tabsyn = TabSyn(self._core_codec(core), self.config)
@@ -150,8 +142,8 @@ class RowModel:
                 deadline=enough,
                 progress=progress,
             )
-        if judged:
-            self.ratio = self._judge(table, seed, deadline)
+        if chooses:
+            self.ratio = self._learn_choice(table, seed, deadline)
         return curves
 
     def fit_privately(self, table: pl.DataFrame, plan: Plan, noise: int, progress: ProgressCallback = silent) -> None:
@@ -321,42 +313,27 @@ class RowModel:
         distinct = [len(np.unique(cells.u[:, j])) for j in range(cells.u.shape[1])]
         return cells, np.argsort(distinct, kind="stable").tolist()
 
-    def _judge(self, table: pl.DataFrame, seed: int, deadline: float | None) -> DensityRatio | None:
-        """Train the discriminator that chooses among proposals, those that break an identity left out.
-
-        Margins are left as they come where there is no time to fit them well.
-        """
+    def _learn_choice(self, table: pl.DataFrame, seed: int, deadline: float | None) -> DensityRatio | None:
         rng = np.random.default_rng([seed, 1])
-        real = self._matrix(table.select(self.schema.names))
-        known = real[np.sort(rng.permutation(len(real))[:_MOST_JUDGED])]
-        start, drawn = time.monotonic(), min(2 * len(known), _MOST_JUDGED)
-        proposals, _ = self._good(drawn, rng)
-        a_second = drawn / (time.monotonic() - start)
-        if len(proposals) < _LEAST_JUDGED:
-            return None
-        ratio = DensityRatio.fit(known, proposals, self._categorical, seed)
-        wanted = min(_BALANCED * len(real), _MOST_BALANCED)
-        if deadline is not None:
-            left = max(deadline - time.monotonic(), 0.0) / 2  # the other half is for what is done with them
-            wanted = int(min(wanted, left * a_second))
-        if not self.config.margins or wanted < drawn:
-            return ratio
-        further, share = self._good(wanted, rng)
-        good = max(share * self.config.proposals, 1 / BLOCK)  # rows of a block, of those that it keeps
-        return ratio.balanced(real, further, 1 / (good * math.ceil(1 / good)))
+        return learn_choice(
+            self._matrix(table.select(self.schema.names)),
+            lambda n: self._good(n, rng),
+            rng,
+            categorical=sum(column.kind is Kind.CATEGORICAL for column in self.schema.columns),
+            proposals=self.config.proposals,
+            block=BLOCK,
+            margins=self.config.margins,
+            seed=seed,
+            deadline=deadline,
+        )
 
-    def _good(self, n: int, rng: np.random.Generator) -> tuple[Floats, float]:
-        """Those of ``n`` proposals that break no identity, and their share."""
+    def _good(self, n: int, rng: np.random.Generator) -> Floats:
+        """Those of ``n`` proposals that break no identity."""
         found = []
         for start in range(0, n, _AT_ONCE):
             drawn = self._proposals(min(_AT_ONCE, n - start), rng, 25, ())
             found.append(self._matrix(drawn.rows.filter(drawn.good)))
-        good = np.concatenate(found)
-        return good, len(good) / n
-
-    @property
-    def _categorical(self) -> int:
-        return sum(column.kind is Kind.CATEGORICAL for column in self.schema.columns)
+        return np.concatenate(found)
 
     def _matrix(self, rows: pl.DataFrame) -> Floats:
         """Rows as numbers, categorical columns last as codes of their levels."""

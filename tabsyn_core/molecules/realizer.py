@@ -52,6 +52,8 @@ class Realizer:
     """
 
     def __init__(self, config: RealizerConfig | None = None) -> None:
+        if not isinstance(config, RealizerConfig | None):
+            raise TabsynError(f"config is {config!r}; give a RealizerConfig, or none for the defaults.")
         self.config = config or RealizerConfig()
 
     def fit(

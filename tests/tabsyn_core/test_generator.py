@@ -139,6 +139,11 @@ def test_a_fit_with_arguments_out_of_range(arguments, message):
         Generator(TINY).fit(dependent_rows(20, seed=0), **arguments)
 
 
+def test_settings_of_another_kind():
+    with pytest.raises(TabsynError, match=r"config is \{'threads': 1\}; give a GeneratorConfig"):
+        Generator({"threads": 1})
+
+
 def test_a_column_that_names_its_rows_is_warned_about():
     table = pl.DataFrame({"id": [f"CMPD-{k}" for k in range(40)], "x": range(40)})
     with pytest.warns(UserWarning, match=r"another value in \['id'\].*identifiers or structures"):

@@ -265,6 +265,11 @@ def test_a_realizer_that_was_not_fitted_says_so():
         Realizer().save("nowhere")
 
 
+def test_settings_of_another_kind_are_refused():
+    with pytest.raises(TabsynError, match="config is 'molecules'; give a RealizerConfig"):
+        Realizer("molecules")
+
+
 def test_a_private_generator_is_refused(training, tmp_path):
     training.generator.save(tmp_path / "generator")
     private = Generator.load(tmp_path / "generator")
