@@ -270,6 +270,10 @@ def _part(model: str, part: str, download: Path) -> Path:
             default = folder in (paths.GENERATOR, paths.REALIZER)
             remedy = "make it with: admet-tabsyn run" if default else f"name a saved {part}'s"
             raise TabsynError(f"folder does not exist: {folder}; {remedy}.")
+        if folder == paths.REALIZER and not (folder / "realizer.json").exists():
+            raise TabsynError(
+                f"{folder} holds none: realize.num_rows was 0; set it in params.yaml and run the pipeline."
+            )
         return folder
     import mlflow.artifacts
 

@@ -57,14 +57,18 @@ def pictures(cells: Sequence[Cell], reals: Sequence[RealTable]) -> dict[str, str
     if means:
         found["leaderboard.svg"] = rank_diagram(means, _difference(budgeted))
     for real in reals:
-        grids = {
-            cell["step"]: cell["bank"]["grids"]
-            for cell in reversed(budgeted)
-            if cell["table"] == real.name and "error" not in cell and cell.get("bank", {}).get("grids")
-        }
-        if real.pair and grids:
+        if real.pair and (grids := _grids(real, budgeted)):
             found[f"leaderboard-{real.name}.svg"] = density_pictures([*reversed(grids.items())], real.pair)
     return found
+
+
+def _grids(real: RealTable, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Joint densities of the table's pair by method, the last one first, each of its first seed."""
+    return {
+        cell["step"]: cell["bank"]["grids"]
+        for cell in reversed(cells)
+        if cell["table"] == real.name and "error" not in cell and cell.get("bank", {}).get("grids")
+    }
 
 
 def html(content: str, images: Mapping[str, str]) -> str:
@@ -139,7 +143,8 @@ def _table_section(real: RealTable, cells: Sequence[Cell]) -> list[str]:
         seconds = " and ".join(f"{budget:.0f}" for budget in sorted(budgets))
         sections.append(size + (f"; {seconds} seconds a fit." if budgets else "."))
         sections += _figures(real, within_budget(good))
-        sections += [f"![Density of {' and '.join(real.pair)}](leaderboard-{real.name}.svg)"] if real.pair else []
+        if real.pair and _grids(real, within_budget(good)):
+            sections.append(f"![Density of {' and '.join(real.pair)}](leaderboard-{real.name}.svg)")
         if published := [cell for cell in good if cell["step"].endswith(PUBLISHED)]:
             sections += ["### Published recipes", "The same, each trained as long as its authors say."]
             sections += _figures(real, published)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from figures import measured
-from real_tables import RealTable
+from origin import origin
+from real_tables import RealTable, meaning
 from sources import digest_of
 
 import tabsyn_core
@@ -59,6 +60,13 @@ class Fold:
         return self.real.schema(self.train)
 
     @cached_property
+    def digest(self) -> str:
+        """Of all that a method is given and judged by: another split or schema makes another fold."""
+        known = [self.schema.to_json(), self.real.targets, self.real.constants, self.real.pair, self.real.smiles]
+        content = json.dumps([self.real.digest, self.train.write_csv(), self.holdout.write_csv(), known])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @cached_property
     def identities(self) -> Identities:
         """What every training row obeys."""
         return Identities.discover(self.train, self.schema)
@@ -87,6 +95,7 @@ class Step:
         beside: Whether it is no step of the ladder.
         limited: Whether it gets as many seconds as the longest fit of the ladder.
         modules: What draws; with what they import, the code that counts.
+        script: The file of this folder that has the drawing done; its own text counts, too.
     """
 
     name: str
@@ -96,11 +105,12 @@ class Step:
     beside: bool = False
     limited: bool = False
     modules: tuple[str, ...] = ("tabsyn_core.generator",)
+    script: str | None = None
 
     @cached_property
     def code(self) -> str:
         """A digest of the code that draws its rows."""
-        return digest_of(self.modules)
+        return _digest([digest_of(self.modules), self.script and meaning(Path(__file__).parent / self.script)])
 
 
 def generated(name: str, about: str, config: GeneratorConfig, *, beside: bool = False, limited: bool = False) -> Step:
@@ -142,7 +152,8 @@ class Bench:
         cache: Folder of rows.
         run: Whether to run what is not there.
         results: Folder of the cells' figures; ``cells`` in the cache if not given.
-        stale: Whether rows that other code drew will do, where there are none of today's; they are judged by today's.
+        stale: Whether rows that other code drew will do, where there are none of today's; they are judged by today's
+            or, if nothing is to run, as they were.
     """
 
     cache: Path
@@ -160,11 +171,15 @@ class Bench:
         known = read_json(path) if path.exists() else {}
         if known.get("code") in (_code(step), self._code(fold, step)) and ("error" not in known or not self.run):
             return {**known, "step": step.name}
-        return self._cell(path, fold, step, limit) if self.run else None
+        if self.run:
+            return self._cell(path, fold, step, limit)
+        return {**known, "step": step.name, "stale": True} if known and self.stale else None
 
     def _cell(self, path: Path, fold: Fold, step: Step, limit: float | None) -> Cell:
         found: Cell = {"table": fold.real.name, "step": step.name, "seed": fold.seed, "settings": step.settings}
-        found |= {"code": self._code(fold, step)} | ({"stale": True} if self._kept(fold, step) else {})
+        found |= {"origin": origin(), "code": self._code(fold, step)} | (
+            {"stale": True} if self._kept(fold, step) else {}
+        )
         try:
             drawn = self.drawn(fold, step, limit)
             found |= {
@@ -214,7 +229,7 @@ class Bench:
 
 
 def _data(fold: Fold, step: Step) -> list[Any]:
-    return [fold.real.digest, step.settings, fold.seed, step.limited]
+    return [fold.digest, step.settings, fold.seed, step.limited]
 
 
 def _code(step: Step) -> str:

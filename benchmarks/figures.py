@@ -27,6 +27,7 @@ def measured(fold: "Fold", rows: pl.DataFrame) -> dict[str, Any]:
         "columns": fold.train.width,
         "figures": _figures(content, evaluation, "tstr") | _obedience(fold, rows),
         "floor": _figures(content["floor"], evaluation, "trtr") | _obedience(fold, fold.holdout),
+        "guessing": {each.target: 0.5 if each.score == "AUROC" else 0.0 for each in evaluation.utility},
         "telltales": content["telltales"][:10],
         "worst_shapes": content["columns"][:10],
         "broken_rules": violations(fold.real.completed(rows))

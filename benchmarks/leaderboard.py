@@ -42,10 +42,18 @@ examples:
 
 
 def lines(methods: Sequence[str], seconds: float | None, *, published: bool) -> list[Step]:
-    """Methods with their budget, then published recipes where they are wanted or there is no budget."""
-    budgeted = [] if seconds is None else [line(name, seconds) for name in methods]
+    """Methods with their budget, then published recipes where they are wanted.
+
+    Without a budget those that have a recipe follow it, and the others take as long as they do.
+
+    Raises:
+        TabsynError: There is no such method.
+    """
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise TabsynError(f"there is no method '{unknown[0]}' (benchmark.methods): there are {', '.join(METHODS)}.")
+    first = [line(name, seconds) for name in methods if seconds is not None or name not in RECIPES]
     whole = published or seconds is None
-    return budgeted + [line(name, None) for name in methods if whole and name in RECIPES]
+    return first + [line(name, None) for name in methods if whole and name in RECIPES]
 
 
 def run(bench: Bench, folds: Sequence[Fold], steps: Sequence[Step]) -> list[Cell]:
@@ -149,9 +157,9 @@ def main() -> None:
     if options.cell:
         write_json(options.json, one_cell(options.cell, options.cache, options.results))
         return
+    steps = lines(options.methods, options.seconds, published=options.published)
     faults = build(options.methods) if options.build else []
     present, skipped = tables(options.tables)
-    steps = lines(options.methods, options.seconds, published=options.published)
     if options.plan:
         jobs = [{"table": t, "seed": seed, **step.settings} for t, seed, step in product(present, options.seeds, steps)]
         write_json(options.json, {"cells": jobs, "skipped": skipped + faults})

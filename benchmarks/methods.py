@@ -56,18 +56,23 @@ _GRACE = 1800.0
 
 
 def line(name: str, seconds: float | None, **changes: Any) -> "Step":
-    """A line of the leaderboard: a method with its budget, or its published recipe where ``seconds`` is None.
+    """A line of the leaderboard: a method with its budget; without ``seconds`` its published recipe, if it has one.
 
     ``changes`` are settings of the baseline, beside those of :data:`BUDGETED`.
     """
     from cells import Step  # noqa: PLC0415  seconds of imports that the process below need not wait
 
     changes = changes if seconds is None else {**BUDGETED.get(name, {}), **changes}
-    about = "as published" if seconds is None else f"{seconds:.0f} s"
-    called = f"{name}{PUBLISHED}" if seconds is None else name
-    settings = {"method": name, "seconds": seconds, **changes, **({"aimed": True} if name in AIMED else {})}
+    recipe = seconds is None and name in RECIPES
+    about = "no budget" if seconds is None else f"{seconds:.0f} s"
+    called = f"{name}{PUBLISHED}" if recipe else name
+    settings = {"method": name, "seconds": seconds, **changes}
     modules = ("tabsyn_core.generator",) if name == OURS else BASELINES[name].modules
-    return Step(called, about, settings, lambda fold, _: _draw(fold, name, seconds, changes), modules=modules)
+
+    def draw(fold: "Fold", _: float | None) -> Any:
+        return _draw(fold, name, seconds, changes)
+
+    return Step(called, about, settings, draw, modules=modules, script=Path(__file__).name)
 
 
 def build(names: list[str]) -> list[str]:
@@ -132,8 +137,9 @@ def _fit_and_draw(job: Mapping[str, Any]) -> None:
             raise TabsynError('its environment is not built (minutes, gigabytes): make benchmark ARGS="--build"')
         start = time.perf_counter()
         baseline.fit(table, schema, seed=seed, seconds=seconds)
-        fitted, effort = time.perf_counter(), dict(baseline.effort)
+        fitted = time.perf_counter()
         rows = baseline.sample(table.height, seed)
+        effort = dict(baseline.effort)
     end = time.perf_counter()
     write_parquet(folder / "rows.parquet", rows.select(table.columns))
     peak = max(_peak_mib(), effort.pop("peak megabytes", 0.0))

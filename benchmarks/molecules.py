@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from ablation import open_tables, publish, run
-from cells import PACKAGE, Bench, Cell, Drawn, Fold, Step
+from cells import Bench, Cell, Drawn, Fold, Step
 from numpy.typing import NDArray
 from pages import Column, likeness, markdown, setting, use
-from real_tables import ROOT, RealTable, code_digest, names
+from real_tables import ROOT, RealTable, names
 from sklearn.model_selection import KFold
 
 from tabsyn_core.boosting import boosted, share_of_columns
@@ -46,7 +46,8 @@ A line of Biogen takes some minutes on two cores. Stop it at any time; it goes o
 LOCAL_SEARCH = 4
 """Metropolis steps of the last line."""
 
-_CODE = code_digest(PACKAGE / "molecules")
+_MODULES = ("tabsyn_core.generator", "tabsyn_core.molecules.realizer")
+_SCRIPT = Path(__file__).name
 
 
 class Mode:
@@ -98,7 +99,8 @@ class Mode:
                 rows = pl.concat([rows.drop(endpoints), donors], how="horizontal").select(fold.train.columns)
             return Drawn(rows, fit_seconds, sample_seconds, structures(fold, found))
 
-        return Step(name, about, {"realize": asdict(config), "borrowed": borrowed, "code": _CODE}, draw, beside)
+        settings = {"realize": asdict(config), "borrowed": borrowed}
+        return Step(name, about, settings, draw, beside, modules=_MODULES, script=_SCRIPT)
 
 
 def steps() -> list[Step]:
@@ -141,6 +143,8 @@ def steps() -> list[Step]:
             "cross-fitted",
             lambda fold, _: cross_fitted(fold, spread=False),
             beside=True,
+            modules=("tabsyn_core.boosting",),
+            script=_SCRIPT,
         ),
         Step(
             "real descriptors, drawn endpoints",
@@ -148,6 +152,8 @@ def steps() -> list[Step]:
             "cross-fitted with residuals",
             lambda fold, _: cross_fitted(fold, spread=True),
             beside=True,
+            modules=("tabsyn_core.boosting",),
+            script=_SCRIPT,
         ),
     ]
 

@@ -1,18 +1,12 @@
 """What the pages of the benchmarks have in common: columns of figures, Markdown tables, the setting they came from."""
 
-import os
-import platform
 import shlex
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from pathlib import Path
 
-import psutil
-from cells import PACKAGE, Cell
-from real_tables import code_digest
+from cells import Cell
 
 
 @dataclass(frozen=True)
@@ -79,28 +73,18 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def setting(cells: Sequence[Cell], script: str) -> str:
-    """Machine, versions, seeds and command."""
-    import torch  # noqa: PLC0415  not before tabsyn_core has told OpenMP how to wait
-
-    packages = ("torch", "lightgbm", "scikit-learn", "numpy", "polars", "rdkit")
+    """Machines, versions and commits of the cells, their seeds, and the command that wrote the page."""
+    made = [each for cell in cells if (each := cell.get("origin"))]
     seeds = ", ".join(map(str, sorted({cell["seed"] for cell in cells})))
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    memory = psutil.virtual_memory().total / 2**30
-    cores = len(os.sched_getaffinity(0))
     return "\n".join(
         [
-            f"- Machine: {cores} core{'s' if cores != 1 else ''} ({_processor()}), {memory:.0f} GiB, {accelerator}",
-            f"- Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages),
-            f"- Seeds: {seeds}; code {code_digest(PACKAGE)[:12]}",
+            *(f"- Machine: {machine}" for machine in dict.fromkeys(each["machine"] for each in made)),
+            *(f"- {versions}" for versions in dict.fromkeys(each["versions"] for each in made)),
+            *([f"- Code: commit {', '.join(dict.fromkeys(each['commit'] for each in made))}"] if made else []),
+            f"- Seeds: {seeds}",
             f"- Command: `{shlex.join(['python', f'benchmarks/{script}', *sys.argv[1:]])}`",
         ]
     )
-
-
-def _processor() -> str:
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def number(value: float | None, decimals: int) -> str:

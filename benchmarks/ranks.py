@@ -36,8 +36,9 @@ def _beyond_half(name: str) -> Callable[[Cell], float | None]:
 def _lost(cell: Cell) -> float | None:
     """The mean loss of the targets' scores; a target that synthetic rows cannot be trained for counts as guessed."""
     floors = {target: floor for target, floor in cell["floor"]["utility"].items() if floor is not None}
-    losses = [floor - (cell["figures"]["utility"].get(target) or 0.0) for target, floor in floors.items()]
-    return float(np.mean(losses)) if losses else None
+    taught = {target: value for target, value in cell["figures"]["utility"].items() if value is not None}
+    scores = {**dict.fromkeys(floors, 0.0), **cell.get("guessing", {}), **taught}
+    return float(np.mean([floor - scores[target] for target, floor in floors.items()])) if floors else None
 
 
 def _missing_recall(cell: Cell) -> float | None:

@@ -111,7 +111,9 @@ def _run(params: Params, reporter: ProgressReporter) -> str:
         local_search=wanted.local_search,
         effort=wanted.effort,
         workers=params.featurize.workers,
-        standardization=Standardization(**params.data.standardize.model_dump()),
+        standardization=Standardization(
+            **params.data.standardize.model_dump(), max_length=params.data.max_smiles_length
+        ),
     )
     realizer = fit_realizer(
         paths.TRAIN, paths.GENERATOR, paths.REALIZER, config=config, seed=params.seed, progress=reporter

@@ -82,7 +82,7 @@ class _External(Baseline):
         if not self.complete.medians and not self.complete.categorical:
             return self.complete.join(np.empty((n, 0)), np.empty((n, 0), dtype=np.int64))
         path = self.process.folder / "rows.parquet"
-        self.process.ask({"do": "sample", "n": n, "seed": seed, "to": str(path)})
+        self.effort |= self.process.ask({"do": "sample", "n": n, "seed": seed, "to": str(path)})
         drawn, width = read_parquet(path), len(self.complete.medians)
         numbers = drawn[:, :width].cast(pl.Float64).to_numpy()
         return self._enter(numbers, drawn[:, width:].cast(pl.Int64).to_numpy())

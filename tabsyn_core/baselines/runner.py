@@ -156,9 +156,9 @@ def main() -> None:
         request, answer = json.loads(line), {}
         if request["do"] == "fit":
             answer = baseline.fit(pd.read_parquet(request["table"]), request)
-            answer["peak megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         else:
             baseline.sample(request["n"], request["seed"]).to_parquet(request["to"])
+        answer["peak megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -148,8 +148,8 @@ def crew(workshop: Workshop, workers: int) -> Iterator[Make]:
             yield lambda work: pool.map(_make, work)
         except BrokenProcessPool as error:
             raise TabsynError(
-                "a worker process died: for want of memory (set realize.workers lower), or because the script that"
-                ' calls this lacks `if __name__ == "__main__":` (or set realize.workers to 1).'
+                "a worker process died: for want of memory (set workers lower, in params.yaml featurize.workers), or"
+                ' because the script that calls this lacks `if __name__ == "__main__":` (or set workers to 1).'
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

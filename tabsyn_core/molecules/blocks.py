@@ -119,12 +119,13 @@ class Blocks:
     def _searched(self, rows: pl.DataFrame, seed: Sequence[int], rng: np.random.Generator) -> pl.DataFrame:
         """One step of Metropolis and Hastings for every row.
 
-        A step is about as likely backwards as forwards among proposals, so a row x goes to x' with probability
-        min(1, p/q(x') / p/q(x)), and the target is p.
+        A step is about as likely backwards as forwards among proposals, so with w(x) = p/q(x), its margins corrected, a
+        row x goes to x' with probability min(1, w(x') / w(x)), and the target is what the choice among candidates aims
+        at.
         """
         made = self._made(seed, _continued(rows), (1, 1), skeletons(rows), rng).filter(pl.col("missed") == 0)
-        before = rows["log_ratio"].to_numpy()[made["origin"].to_numpy()]
-        taken = made.filter(pl.Series(np.log(rng.random(made.height)) < made["log_ratio"].to_numpy() - before))
+        before = rows["log_weight"].to_numpy()[made["origin"].to_numpy()]
+        taken = made.filter(pl.Series(np.log(rng.random(made.height)) < made["log_weight"].to_numpy() - before))
         stay = rows.with_columns(origin=pl.int_range(pl.len())).filter(
             ~pl.col("origin").is_in(taken["origin"].implode())
         )
@@ -146,7 +147,8 @@ class Blocks:
                 f" molecules within the training molecules' limits, {BLOCK} are needed; ask for fewer rows, raise"
                 " realize.effort or realize.max_similarity, or set realize.apart to false."
             )
-        came = f"the nearest of the others has {self._wishes.told(nearest)}" if nearest.height else "none came near"
+        others = nearest.filter(pl.col("missed") > 0) if nearest.height else nearest
+        came = f"the nearest of the others has {self._wishes.told(others)}" if others.height else "none came near"
         return (
             f"only {good} of {proposed} proposals are new molecules that meet {self._wishes}, {BLOCK} are needed;"
             f" {came}. Widen the conditions or raise realize.effort."

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from rdkit import Chem
 
-from tabsyn_core.chemistry.descriptors import DESCRIPTOR_NAMES
+from tabsyn_core.chemistry.descriptors import DESCRIPTOR_NAMES, compute_descriptors
 from tabsyn_core.chemistry.filters import Oddity, Usual, oddities
 from tabsyn_core.chemistry.fragments import cut_bonds
 from tabsyn_core.chemistry.proposals import Proposer
@@ -30,6 +30,11 @@ _CANDIDATES = 3  # a training row, for the discriminator and the margins to lear
 _MOST_CANDIDATES = 12_000  # at most so many,
 _MOST_JUDGED = 20_000  # and at most so many training rows beside them
 _TURNS = 12
+
+_PROBED = 20  # rows whose descriptors are computed again,
+_LIKE = 0.9  # the share of them that must be the row's,
+_MOST_LIKE = 0.5  # and the share of rows of which this must be true
+
 _TURN = 2**32  # so that the random numbers of these candidates are none of a block's
 
 
@@ -54,6 +59,7 @@ def learn(
         config.max_similarity,
         config.standardization,
     )
+    _check_order(texts, table)
     reference = Reference(table)
     endpoints = table.select(name for name in table.columns if name not in DESCRIPTOR_NAMES)
     matcher = Matcher.fit(reference.numbers(table), endpoints, seed)
@@ -94,6 +100,22 @@ def _check_variety(smiles: Sequence[str]) -> None:
         raise TabsynError(
             "all training molecules share one scaffold: new ones would be variants of the same series and tell what"
             " it is; use the tabular mode, or train on more than one series."
+        )
+
+
+def _check_order(smiles: Sequence[str], table: pl.DataFrame) -> None:
+    """See that descriptors are those of the molecules: of a few rows, most, for salts may have been described whole."""
+    probed = np.unique(np.linspace(0, len(smiles) - 1, _PROBED).astype(int))
+    names = [name for name in table.columns if name in DESCRIPTOR_NAMES]
+    told = table[probed].select(pl.col(names).cast(pl.Float64)).to_numpy()
+    described, _ = compute_descriptors([smiles[row] for row in probed], workers=1)
+    truth = described.select(pl.col(names).cast(pl.Float64)).to_numpy()
+    same = np.isclose(told, truth, rtol=1e-4, atol=1e-4, equal_nan=True).mean(axis=1) > _LIKE
+    if same.mean() < _MOST_LIKE:
+        row = int(probed[~same][0])
+        raise TabsynError(
+            f"the descriptors of row {row} are not those of its molecule {smiles[row]}, and so it is with"
+            f" {int((~same).sum())} of {len(probed)} rows that were looked at; give SMILES in the order of the rows."
         )
 
 

@@ -20,6 +20,8 @@ from cells import Bench, Fold, Step, independent_columns, noisy_bootstrap
 from pictures import rank_diagram
 from ranks import statistics_of
 
+from tabsyn_core.errors import TabsynError
+
 
 @pytest.fixture(scope="module")
 def real():
@@ -77,9 +79,12 @@ def test_a_budget_a_published_recipe_or_both():
         "bootstrap",
         "ctgan",
     ]
-    assert [line.name for line in leaderboard.lines(["bootstrap", "ctgan"], None, published=False)] == [
-        "ctgan as published"
+    assert [line.name for line in leaderboard.lines(["ctgan", "ours"], None, published=False)] == [
+        "ours",
+        "ctgan as published",
     ]
+    with pytest.raises(TabsynError, match=r"no method 'ctgann' \(benchmark.methods\): there are ours, bootstrap"):
+        leaderboard.lines(["ctgann"], 60.0, published=False)
 
 
 def test_every_method_of_params_yaml_is_one():

@@ -87,10 +87,12 @@ def test_a_figure_that_no_method_has_is_no_rank_and_one_that_a_method_lacks_is_i
     assert statistics_of(cells)["mean_ranks"]["rival"]["DCR"] is None
 
 
-def test_a_target_that_synthetic_rows_cannot_teach_costs_all_of_its_score():
+def test_a_target_that_synthetic_rows_cannot_teach_counts_as_guessed():
     tstr = next(ranked for ranked in RANKED if ranked.title == "TSTR")
     assert tstr.loss(cell("ours")) == pytest.approx(0.1)
-    assert tstr.loss(cell("poor", utility={"y": None})) == pytest.approx(0.8)
+    poor = cell("poor", utility={"y": None})
+    assert tstr.loss(poor | {"guessing": {"y": 0.0}}) == pytest.approx(0.8), "R²"
+    assert tstr.loss(poor | {"guessing": {"y": 0.5}}) == pytest.approx(0.3), "AUROC"
 
 
 def test_pairs_are_tested_over_seeds_and_corrected_for_all_of_the_table():

@@ -80,3 +80,29 @@ def test_rows_of_other_code_are_judged_anew_where_they_will_do_and_are_told_from
     assert calls == ["simple", "smote"]
     assert stale.cell(fold, new) == todays
     assert calls == ["simple", "smote"]
+
+
+def test_other_rows_to_learn_from_make_another_cell(fold, tmp_path, monkeypatch):
+    step = Step("independent", "", {"method": "independent"}, independent_columns, modules=())
+    first = Bench(tmp_path, run=True).cell(fold, step)
+    assert first["origin"].keys() == {"machine", "versions", "commit"}
+    monkeypatch.setattr("real_tables.HELD_OUT", 0.4)
+    other = Fold(fold.real, fold.seed)
+    assert Bench(tmp_path, run=False, stale=True).cell(other, step) is None
+    assert Bench(tmp_path, run=True).cell(other, step)["rows"] != first["rows"]
+
+
+def test_figures_of_other_code_are_shown_where_nothing_is_to_run_and_told_from_todays(fold, tmp_path):
+    def step(module):
+        modules = (f"tabsyn_core.baselines.{module}",)
+        return Step("independent", "", {"method": "independent"}, independent_columns, modules=modules)
+
+    first = Bench(tmp_path / "cache", run=True, results=tmp_path / "results").cell(fold, step("simple"))
+    elsewhere = Bench(tmp_path / "empty", run=False, results=tmp_path / "results", stale=True)
+    assert elsewhere.cell(fold, step("simple")) == first
+    assert elsewhere.cell(fold, step("smote")) == first | {"stale": True}
+
+
+def test_the_text_of_a_script_counts():
+    steps = [Step("", "", {}, independent_columns, modules=(), script=script) for script in ("methods.py", "ranks.py")]
+    assert steps[0].code != steps[1].code

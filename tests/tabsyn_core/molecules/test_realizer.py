@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -209,6 +210,13 @@ def test_conditions_no_molecule_meets_end_with_how_near_it_came(realizer_of):
         realizer_of(effort=4).sample(10, seed=0, where={"MolWt": [2000, 3000]})
 
 
+def test_of_rows_that_miss_the_conditions_the_nearest_is_told(realizer_of):
+    with pytest.raises(TabsynError, match=r"^only [1-9]\d* of ") as raised:
+        realizer_of(effort=2).sample(64, seed=0, where={"MolWt": [150, 155]})
+    (nearest,) = re.findall(r"the nearest of the others has MolWt ([\d.]+)\. ", str(raised.value))
+    assert not 150 <= float(nearest) <= 155
+
+
 @pytest.mark.parametrize(
     ("where", "said"),
     [
@@ -263,6 +271,12 @@ def test_a_realizer_that_was_not_fitted_says_so():
         Realizer().sample(1)
     with pytest.raises(TabsynError, match="has not been fitted"):
         Realizer().save("nowhere")
+
+
+def test_molecules_in_another_order_than_their_rows_are_refused(training):
+    smiles = training.smiles[1:] + training.smiles[:1]
+    with pytest.raises(TabsynError, match=r"are not those of its molecule .* in the order of the rows"):
+        Realizer().fit(smiles, training.table, training.generator)
 
 
 def test_settings_of_another_kind_are_refused():
