@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## run the whole pipeline on the embedded molecules and show 
 	@$(BIN)/admet-tabsyn run
 
 test: $(INSTALLED) browser ## run the test suite; ARGS="-k cli" passes options to pytest
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 browser: $(INSTALLED) ## a Chromium for the tests of the report, if there is none; without one they are skipped
 	@for name in $(BROWSERS); do if command -v $$name >/dev/null; then exit 0; fi; done; \

@@ -1,11 +1,13 @@
 """What tests of the running pipeline share: one small project, run once, and one Prefect server."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from project import (
     MOLECULES,
     ROOT,
@@ -18,6 +20,21 @@ from project import (
     wait_for,
     with_identity,
 )
+
+_LONG = (
+    "test_readme.py",
+    "test_scheduled_runs.py",
+    "test_entry_points.py",
+    "test_cli.py",
+    "test_dvc.py",
+    "test_report.py",
+)
+"""Files that take minutes: they come first, or one worker would be busy with the last of them alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by file: the long ones first, the others as they were."""
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
 
 
 @pytest.fixture(scope="session")
@@ -46,12 +63,23 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Proj
 
 
 @pytest.fixture(scope="session")
-def reproduced(make_project: Callable[..., Project]) -> Project:
-    """A project in which ``dvc repro`` has run from the molecules to the registered model. Shared: leave it so."""
-    project = make_project()
-    project.dvc("repro")
-    project.commit()
-    return project
+def reproduced(make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which ``dvc repro`` has run from the molecules to the registered model. Shared: leave it so.
+
+    It takes a minute, so one worker makes it and the others copy it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduced"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            project = make_project()
+            project.dvc("repro")
+            project.commit()
+            shared.symlink_to(project.root)
+            return project
+    root = tmp_path_factory.mktemp("project") / "admet"
+    shutil.copytree(shared.resolve(), root, symlinks=True)
+    return Project(root, clean_environment(root))
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ SMALL = {
     "train.num_updates": 30,
     "train.diffusion.width": 64,
     "train.checkpoint_every": 3,
+    "train.threads": 1,
     "sample.num_rows": 60,
     "realize.num_rows": 20,
     "realize.proposals": 1,

@@ -1,4 +1,10 @@
-"""TabSyn as its authors published it (Zhang et al., ICLR 2024): our own code with their recipe."""
+"""TabSyn by its authors' recipe (Zhang et al., ICLR 2024), in our own code.
+
+Theirs are the quantile front-end, the token size, the schedule of β, the constants of EDM, the sizes of both networks,
+batches and epochs. Ours remain the VAE's start as the identity (``docs/method.md``, section 4), residual blocks in the
+score model, the average of its weights that is sampled from, and a schedule of learning rates that ends with the
+training, where theirs falls when the loss stands still.
+"""
 
 import time
 from collections.abc import Callable

@@ -13,8 +13,9 @@ Floats = NDArray[np.float64]
 class Reference:
     """Training rows, by their descriptors.
 
-    Distances are Euclidean between ranks among the training rows, in [0, 1], a missing value in the middle: those of
-    :func:`tabsyn_core.evaluation.privacy.dcr_share`, which judges the result.
+    Distances are Euclidean between ranks among the training rows, in [0, 1], a missing value in the middle: much like
+    those of :func:`tabsyn_core.evaluation.privacy.dcr_share`, which judges the result, ranks among held-out rows, too,
+    and counts endpoints and gaps.
 
     Args:
         table: The training rows; columns that are no descriptors do not count.

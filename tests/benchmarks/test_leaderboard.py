@@ -63,7 +63,7 @@ def cells(real, tmp_path_factory):
             settings = {"method": "smote", "seconds": 60.0}
             error = {"error": "no neighbours"} if table == "other" else {}
             found.append(
-                {**deepcopy(known["ours"]), **error, "settings": settings}
+                {**deepcopy(known["ours"]), **error, "settings": settings, "fit_seconds": 100.0}
                 | {"table": table, "seed": seed, "step": "smote"}
             )
     published = deepcopy(known["factorised"])
@@ -193,6 +193,7 @@ def test_the_page_has_ranks_tables_pairs_and_failures(cells, real):
     assert f"{np.mean(figures):.4f} ± {np.std(figures, ddof=1):.4f}" in page
     made = page[page.index("## made") : page.index("## other")]
     assert "| factorised | 0.0 | 0.0 | 10.0 % | 100 | 1000 |" in made
+    assert "More than their budget took smote (100 s of 60)." in made
     assert "### Published recipes" in made
     assert "### Published recipes" not in page[page.index("## other") :]
     assert "| Bank | combinations of categories, TVD | rows of unseen combinations | amount × balance, TVD |" in made

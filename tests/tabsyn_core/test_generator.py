@@ -230,8 +230,8 @@ def test_a_category_of_thousands_of_levels(config):
 
 def test_hundreds_of_columns_keep_their_place():
     hidden = random(0).normal(size=(120, 5))
-    mixed = hidden @ random(1).normal(size=(5, 300)) + 0.1 * random(2).normal(size=(120, 300))
-    table = pl.DataFrame({f"c{j}": mixed[:, j] + j for j in range(300)})
+    mixed = hidden @ random(1).normal(size=(5, 200)) + 0.1 * random(2).normal(size=(120, 200))
+    table = pl.DataFrame({f"c{j}": mixed[:, j] + j for j in range(200)})
     rows = (
         Generator(replace(WITH_HEADS, chain=ChainConfig(core=1), front_end="quantile", proposals=1))
         .fit(table, seed=0)
