@@ -6,13 +6,13 @@ code: a run that was stopped goes on where it was, and a change of the code runs
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+import command
 import yaml
 from cells import Bench, Cell, Fold, Step, generated, independent_columns, noisy_bootstrap
 from pages import likeness, markdown, number, setting, use
@@ -302,7 +302,7 @@ def arguments() -> argparse.Namespace:
         metavar="NAME",
         help=f"of {', '.join(names())}; tdc; all",
     )
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED", help="0 1 2 if not given")
+    add("--seeds", nargs="+", type=command.seed, default=[0, 1, 2], metavar="SEED", help="0 1 2 if not given")
     add("--updates", type=int, metavar="N", help="of the diffusion, instead of GeneratorConfig's default")
     add("--vae-updates", type=int, metavar="N", help="of the VAE, instead of GeneratorConfig's default")
     add("--only", action="append", metavar="TEXT", help="only lines with this text in their name; may be repeated")
@@ -349,16 +349,13 @@ def publish(name: str, page: str, cells: Sequence[Cell], *, write: bool) -> None
 
 def main() -> None:
     options = arguments()
-    try:
-        ours = budgeted(options.updates, options.vae_updates)
-        sweeps = [Sweep.parse(text, ours) for text in options.vary or []]
-        reals, skipped = open_tables(options.tables, options.cache)
-    except TabsynError as error:
-        sys.exit(str(error))
+    ours = budgeted(options.updates, options.vae_updates)
+    sweeps = [Sweep.parse(text, ours) for text in options.vary or []]
+    reals, skipped = open_tables(options.tables, options.cache)
     ladder = [step for step in steps(ours) if not options.only or any(text in step.name for text in options.only)]
     lines = [step for sweep in sweeps for step in sweep.steps.values()] or ladder
     folds = [Fold(real, seed) for seed in options.seeds for real in reals]
-    cells = run(Bench(options.cache, run=not options.done), folds, lines)
+    cells = command.some(run(Bench(options.cache, run=not options.done), folds, lines), "run without --done")
     if sweeps:
         publish("defaults", defaults_page(cells, sweeps, skipped), cells, write=options.write)
     else:
@@ -366,4 +363,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.ending(main)

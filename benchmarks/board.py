@@ -15,15 +15,21 @@ from pictures import density_pictures, rank_diagram
 from ranks import RANKED, competitors, friedman, losses, nemenyi, pairs, rank_table, ranks, within_budget
 from real_tables import RealTable
 
-_INTRODUCTION = """\
-Rows are split 80 to 20 at random by the seed; a method sees the 80 and draws as many rows; mean ± standard deviation
-over the seeds. Every method gets the same budget of wall-clock seconds for its fit, on the same machine, one after
-another; a rival that runs out of it is judged as it stands then, and *of recipe* says which share of its published
-training that was: these are not its published figures. What cannot be cut short may take longer, an epoch of CTAB-GAN
-or the trees and the discriminator of ours; the page names fits that took a tenth more than they had. The floor is the
-same figure with the real held-out rows in place of the synthetic ones, and for TSTR a model trained on as many real
-rows. Bootstrap hands out training rows: it shows what copying gets, and what it costs in DCR and MIA.
+_PROTOCOL = """\
+Rows are split 80 to 20 at random by the seed; a method sees the 80 and draws as many rows; mean ± standard
+deviation over the seeds. The floor is the same figure with the real held-out rows in place of the synthetic ones,
+and for TSTR a model trained on as many real rows. Bootstrap hands out training rows: it shows what copying gets,
+and what it costs in DCR and MIA."""
 
+_BUDGET = """\
+Every method gets the same budget of wall-clock seconds for its fit, on the same machine, one after another; a rival
+that runs out of it is judged as it stands then, and *of recipe* says which share of its published training that
+was: these are not its published figures. What cannot be cut short may take longer, an epoch of CTAB-GAN or the
+trees and the discriminator of ours; the page names fits that took a tenth more than they had."""
+
+_NO_BUDGET = "Every rival is trained as long as its authors say; the others take as long as they do."
+
+_FIGURES = """\
 C2ST is the cross-validated AUC of telling rows from training rows (0.5 is best, less means copies); shape and trend are
 SDMetrics' errors of columns and of pairs (0 is best); rules are those RDKit's definitions force, identities those found
 on the training rows, supports bounds, whole numbers, levels and gaps, each the share of rows that obey all of them;
@@ -33,6 +39,12 @@ inference (MIA) are clean at 0.5; TSTR is R² (AUROC for classes) on held-out ro
 is worth, and [TabSyn beside its paper](literature.md) how far its preset is from published errors. Peak memory is that
 of the largest process that fits and samples, Python and libraries included."""
 
+_RANKS = """\
+Mean ranks over the tables, 1 is best. Methods are ranked by losses: of C2ST and DCR how far they are from 0.5, of
+β-recall what is missing to 1, of TSTR what is missing to the floor, shape and trend as they are; each of a seed, and
+of a table the mean over its seeds. A method that fails on a table, or draws rows for which a figure cannot be
+computed, ranks last there. Bootstrap and factorised are references: one hands out training rows, which only C2ST and
+DCR hold against it, the other knows single columns only."""
 
 _SHOWN_COMBINATIONS = 8
 
@@ -40,7 +52,8 @@ _SHOWN_COMBINATIONS = 8
 def page(cells: Sequence[Cell], reals: Sequence[RealTable], skipped: Sequence[str]) -> str:
     """Ranks over all tables, where ours is beaten, then a section a table."""
     budgeted = within_budget(cells)
-    parts = ["# Leaderboard", _INTRODUCTION, setting(cells, "leaderboard.py")]
+    budget = _BUDGET if any(cell["settings"]["seconds"] is not None for cell in cells) else _NO_BUDGET
+    parts = ["# Leaderboard", f"{_PROTOCOL} {budget}", _FIGURES, setting(cells, "leaderboard.py")]
     if competitors(budgeted):
         parts += [*_ranks_section(budgeted), *_beaten_section(budgeted)]
     for real in reals:
@@ -93,11 +106,7 @@ def _ranks_section(cells: Sequence[Cell]) -> list[str]:
     head = ["method", "mean rank", *(ranked.title for ranked in RANKED)]
     body = [[name, *(f"{value:.2f}" for value in row)] for name, row in rank_table(cells).items()]
     left_out = [name for name in dict.fromkeys(cell["step"] for cell in cells) if name not in competitors(cells)]
-    words = (
-        "Mean ranks over the tables, 1 is best; the loss on a table is the mean over its seeds, and a method that "
-        "fails on a table, or draws rows for which a figure cannot be computed, ranks last there."
-    )
-    parts = ["## Ranks", words, markdown([head, *body]), _tested(cells)]
+    parts = ["## Ranks", _RANKS, markdown([head, *body]), _tested(cells)]
     if losses(cells, RANKED[0]):
         parts.append("![Mean ranks by C2ST and their critical difference](leaderboard.svg)")
     return parts + (

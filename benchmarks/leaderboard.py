@@ -3,7 +3,7 @@
 Every cell (a table, a method, a seed) is kept in ``benchmarks/results`` as soon as it is done, with a digest of data,
 settings and code: a run that was stopped goes on where it was. A method that fails or runs out of time stands in the
 table with its error, and the others go on. ``benchmarks`` is a DVC project of its own beside the pipeline's:
-``dvc --cd benchmarks pull`` brings the results of others.
+with a remote that both know, ``dvc --cd benchmarks pull`` brings the results of others.
 """
 
 import argparse
@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import board
+import command
 from cells import Bench, Cell, Fold, Step
 from methods import METHODS, RECIPES, build, line
 from ranks import statistics_of, within_budget
 from real_tables import ROOT, AbsentError, find, load, names
 
 from tabsyn_core.errors import TabsynError
-from tabsyn_core.files import atomic_path, write_json
+from tabsyn_core.files import atomic_path, read_json, write_json
 from tasks.params import BenchmarkParams, load_params
 from tasks.paths import PARAMS
 
@@ -37,7 +38,7 @@ examples:
   python benchmarks/leaderboard.py --tables biogen --methods ours tvae --seeds 0 --seconds 600
   python benchmarks/leaderboard.py --methods ctgan --published        CTGAN's own recipe beside the budget
   python benchmarks/leaderboard.py --tables all --write               write docs/benchmarks/leaderboard.*
-  python benchmarks/leaderboard.py --done --write                     the same of what is there, running nothing
+  python benchmarks/leaderboard.py --done --stale                     a page of what is there, running nothing
 """
 
 
@@ -133,14 +134,14 @@ def arguments(defaults: BenchmarkParams) -> argparse.Namespace:
         metavar="NAME",
         help=f"of {', '.join(METHODS)}",
     )
-    add("--seeds", nargs="+", type=int, default=[*defaults.seeds], metavar="SEED")
-    add("--seconds", type=float, default=defaults.seconds, metavar="S", help="budget of each fit")
+    add("--seeds", nargs="+", type=command.seed, default=[*defaults.seeds], metavar="SEED")
+    add("--seconds", type=_seconds, default=defaults.seconds, metavar="S", help="budget of each fit")
     add("--published", action="store_true", help="also train each rival as long as its authors say (hours)")
     add("--build", action="store_true", help="first build the environments of rivals that need one (minutes)")
     add("--cache", type=Path, default=ROOT / ".admet/leaderboard", metavar="FOLDER", help="of descriptors and rows")
     add("--results", type=Path, default=RESULTS, metavar="FOLDER", help="of the figures of each cell")
     add("--done", action="store_true", help="run nothing: only what is there")
-    add("--stale", action="store_true", help="rows that other code drew will do; the page says whose")
+    add("--stale", action="store_true", help="what other code drew will do; the page says whose")
     add("--out", type=Path, default=ROOT / "out/benchmark", metavar="FOLDER", help="of the page")
     add("--write", action="store_true", help="write the page to docs/benchmarks and give the results to DVC")
     add("--mlflow", action="store_true", help="log one child run a cell to the project's MLflow")
@@ -148,7 +149,17 @@ def arguments(defaults: BenchmarkParams) -> argparse.Namespace:
     for_flows.add_argument("--plan", action="store_true", help="say which cells there are and run none")
     for_flows.add_argument("--cell", type=json.loads, metavar="JSON", help="run this one, of --plan")
     for_flows.add_argument("--json", type=Path, metavar="FILE", help="where to say so")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if (options.plan or options.cell) and not options.json:
+        parser.error("--plan and --cell need --json FILE, where they answer")
+    return options
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no budget: give more than 0")
+    return seconds
 
 
 def main() -> None:
@@ -167,7 +178,7 @@ def main() -> None:
     reals = [load(name, options.cache) for name in present]
     folds = [Fold(real, seed) for real, seed in product(reals, options.seeds)]
     bench = Bench(options.cache, run=not options.done, results=options.results, stale=options.stale)
-    cells = run(bench, folds, steps)
+    cells = command.some(run(bench, folds, steps), _known(options.results))
     content, images = board.page(cells, reals, skipped + faults), board.pictures(cells, reals)
     written = publish(cells, ROOT / "docs/benchmarks" if options.write else options.out, content, images)
     print(f"\n{content}\nwritten: {', '.join(map(str, written))}")
@@ -175,6 +186,15 @@ def main() -> None:
         log_to_mlflow(cells, written)
     if options.write:
         keep(options.results)
+    if all("error" in cell for cell in cells):
+        raise TabsynError("every cell failed, as the page says.")
+
+
+def _known(results: Path) -> str:
+    """What there is instead of what was asked for."""
+    known = [read_json(path) for path in results.glob("*.json")]
+    there = sorted({f"{cell['table']} with {cell['settings']['seconds']} seconds" for cell in known})
+    return f"{results} has {', '.join(there) or 'none'}: name those, or run without --done"
 
 
 def tables(asked: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -212,7 +232,4 @@ def keep(results: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except TabsynError as error:
-        sys.exit(str(error))
+    command.ending(main)

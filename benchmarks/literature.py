@@ -8,13 +8,13 @@ VAE alone and training rows themselves: which part of an error is whose.
 import argparse
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
+import command
 import polars as pl
 from board import of_recipe
 from cells import Fold
@@ -27,7 +27,6 @@ from sources import digest_of
 from tabsyn_core.baselines import BASELINES
 from tabsyn_core.baselines.published import PublishedTabSyn
 from tabsyn_core.config import GeneratorConfig
-from tabsyn_core.errors import TabsynError
 from tabsyn_core.files import atomic_path, read_json, write_json
 from tabsyn_core.schema import Kind, TableSchema
 
@@ -218,7 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except TabsynError as error:
-        sys.exit(str(error))
+    command.ending(main)

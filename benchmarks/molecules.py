@@ -5,13 +5,13 @@ Cells are kept in the cache as those of the ablation are: a run that was stopped
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import command
 import numpy as np
 import polars as pl
 from ablation import open_tables, publish, run
@@ -313,7 +313,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     tables = ", ".join(names(["solubility", "biogen", "tdc"]))
     add("--tables", nargs="+", default=["solubility", "biogen"], metavar="NAME", help=f"of {tables}; tdc")
-    add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 if not given")
+    add("--seeds", nargs="+", type=command.seed, default=[0], metavar="SEED", help="0 if not given")
     add("--only", action="append", metavar="TEXT", help="only lines with this text in their name; may be repeated")
     add("--cache", type=Path, default=ROOT / ".admet/ablation", metavar="FOLDER", help="of rows and figures")
     add("--done", action="store_true", help="print what the cache holds and run nothing")
@@ -323,15 +323,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    try:
-        reals, skipped = open_tables(options.tables, options.cache)
-    except TabsynError as error:
-        sys.exit(str(error))
+    reals, skipped = open_tables(options.tables, options.cache)
     lines = [step for step in steps() if not options.only or any(text in step.name for text in options.only)]
     folds = [Fold(real, seed) for seed in options.seeds for real in reals]
-    cells = run(Bench(options.cache, run=not options.done), folds, lines)
+    cells = command.some(run(Bench(options.cache, run=not options.done), folds, lines), "run without --done")
     publish("molecules", page(cells, reals, lines, skipped), cells, write=options.write)
 
 
 if __name__ == "__main__":
-    main()
+    command.ending(main)

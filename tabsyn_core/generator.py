@@ -93,7 +93,7 @@ class Generator:
         Raises:
             TabsynError: The table cannot be modelled; the message names the column and the remedy.
         """
-        _check_frame(table)
+        check_frame(table)
         check_whole(("seed", seed, 0))
         if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit > 0):
             raise TabsynError(f"time_limit is {time_limit!r}; it must be seconds, more than 0, or None for no limit.")
@@ -148,7 +148,7 @@ class Generator:
         Raises:
             TabsynError: The columns differ, there is no row, or a category has a level that was not there before.
         """
-        _check_frame(table)
+        check_frame(table)
         check_whole(("seed", seed, 0))
         if self._model is None:
             return self.fit(table, seed=seed, progress=progress)
@@ -247,7 +247,7 @@ class Generator:
         """
         model = self._fitted()
         check_whole(("seed", seed, 0), ("draws", draws, 1), ("proposals", proposals, 1), ("num_steps", num_steps, 1))
-        _check_frame(table)
+        check_frame(table)
         dtypes = self.schema.polars_dtypes()
         unknown = [name for name in dtypes if table.schema.get(name, pl.Null) == pl.Null]
         table = table.with_columns(pl.lit(None, dtypes[name]).alias(name) for name in unknown)
@@ -443,7 +443,12 @@ def _inferred(table: pl.DataFrame) -> TableSchema:
     return schema
 
 
-def _check_frame(table: Any) -> None:
+def check_frame(table: Any) -> None:
+    """See that a table is polars'.
+
+    Raises:
+        TabsynError: It is not; with the remedy.
+    """
     if not isinstance(table, pl.DataFrame):
         remedy = {"DataFrame": "polars.from_pandas(table)", "LazyFrame": "table.collect()"}.get(type(table).__name__)
         hint = f"; give {remedy}" if remedy else ""

@@ -25,6 +25,9 @@ _FEW = 20
 _ENOUGH = 4
 """Times the usual number of proposals after which a block takes what it has, if that is enough rows."""
 
+_STANDSTILL = 32 * BLOCK
+"""Proposals none of which came nearer to the conditions than one before; then they count as not to be met."""
+
 _SEARCH = 2**32  # so that the random numbers of the local search are none of the proposals'
 
 
@@ -84,7 +87,10 @@ class Blocks:
         size = BLOCK * self._config.proposals
         found: list[pl.DataFrame] = []
         good, proposed, nearest = 0, 0, pl.DataFrame()
-        while good < size and proposed < BLOCK * self._config.effort and (good < BLOCK or proposed < _ENOUGH * size):
+        nearer, least = 0, np.inf  # when a candidate last came nearer, and how near
+        while good < size and proposed < min(BLOCK * self._config.effort, nearer + _STANDSTILL):
+            if good >= BLOCK and proposed >= _ENOUGH * size:
+                break
             count = further(size - good, good, proposed, size)
             starts = self._starts(count, nearest, rng)
             proposed += count
@@ -94,6 +100,8 @@ class Blocks:
             good += found[-1].height
             if self._wishes:
                 nearest = pl.concat([nearest, made], how="diagonal").sort("missed", maintain_order=True).head(BLOCK)
+            if found[-1].height or (nearest.height and nearest["missed"][0] < least):
+                nearer, least = proposed, nearest["missed"][0] if nearest.height else 0.0
         if good < BLOCK:
             raise TabsynError(self._too_few(good, proposed, number, nearest))
         return pl.concat(found)
@@ -144,8 +152,9 @@ class Blocks:
         if not self._wishes:
             return (
                 f"only {good} of {proposed} proposals for rows {number * BLOCK} to {(number + 1) * BLOCK} are new"
-                f" molecules within the training molecules' limits, {BLOCK} are needed; ask for fewer rows, raise"
-                " realize.effort or realize.max_similarity, or set realize.apart to false."
+                f" molecules within the training molecules' limits, {BLOCK} are needed;"
+                f"{' ask for fewer rows,' if number else ''} raise realize.effort or realize.max_similarity, or set"
+                " realize.apart to false."
             )
         others = nearest.filter(pl.col("missed") > 0) if nearest.height else nearest
         came = f"the nearest of the others has {self._wishes.told(others)}" if others.height else "none came near"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from tabsyn_core.chemistry.standardize import Standardization
-from tabsyn_core.errors import TabsynError
+from tabsyn_core.errors import TabsynError, check_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class RealizerConfig:
         apart: Whether the training row nearest to a kept one must be none of those its molecule was made from.
         max_similarity: The highest ECFP4 Tanimoto similarity to a training molecule that is allowed.
         share: Whether rows carry their SMILES, or only descriptors and endpoints.
-        effort: Proposals a row after which conditions count as not to be met.
+        effort: Proposals a row, of blocks of 64, after which conditions count as not to be met.
         workers: Processes; 0 is one a core. The rows do not depend on it.
         standardization: As at ingestion.
     """
@@ -43,12 +43,13 @@ class RealizerConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be realised."""
-        least = {"min_steps": 1, "max_steps": self.min_steps, "proposals": 1, "local_search": 0, "workers": 0}
-        for name, low in {**least, "effort": self.proposals}.items():
-            if getattr(self, name) < low:
-                raise TabsynError(f"realize.{name} is {getattr(self, name)}; it must be at least {low}.")
-        if not 0 < self.max_similarity <= 1:
-            raise TabsynError(f"realize.max_similarity is {self.max_similarity}; it must be above 0 and at most 1.")
+        for name, low in (("min_steps", 1), ("proposals", 1), ("local_search", 0), ("workers", 0)):
+            check_whole((f"realize.{name}", getattr(self, name), low))
+        check_whole(
+            ("realize.max_steps", self.max_steps, self.min_steps), ("realize.effort", self.effort, self.proposals)
+        )
+        if not (isinstance(self.max_similarity, int | float) and 0 < self.max_similarity <= 1):
+            raise TabsynError(f"realize.max_similarity is {self.max_similarity!r}; it must be above 0 and at most 1.")
         for name, one, other in (
             ("share", "molecules", "descriptors-only"),
             ("endpoints", "matched", "imputed"),

@@ -1,5 +1,6 @@
 """Learning from training molecules: their pieces, their limits, and how candidates differ from them."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -79,7 +80,7 @@ def _standardized(smiles: Sequence[str], rows: int, config: RealizerConfig) -> l
     if len(smiles) != rows:
         raise TabsynError(f"there are {len(smiles)} SMILES for {rows} rows; give one for each, in their order.")
     for row, text in enumerate(smiles):
-        if not text:
+        if not isinstance(text, str) or not text:
             raise TabsynError(f"row {row} has no SMILES: rows without molecules cannot be realised; leave them out.")
     found = standardize(smiles, config.standardization, workers=config.workers)
     for row, molecule in enumerate(found):
@@ -111,12 +112,16 @@ def _check_order(smiles: Sequence[str], table: pl.DataFrame) -> None:
     described, _ = compute_descriptors([smiles[row] for row in probed], workers=1)
     truth = described.select(pl.col(names).cast(pl.Float64)).to_numpy()
     same = np.isclose(told, truth, rtol=1e-4, atol=1e-4, equal_nan=True).mean(axis=1) > _LIKE
+    if same.all():
+        return
+    row = int(probed[~same][0])
+    words = (
+        f"the descriptors of row {row} are not those of its molecule {smiles[row]}, and so it is with"
+        f" {int((~same).sum())} of {len(probed)} rows that were looked at; give SMILES in the order of the rows"
+    )
     if same.mean() < _MOST_LIKE:
-        row = int(probed[~same][0])
-        raise TabsynError(
-            f"the descriptors of row {row} are not those of its molecule {smiles[row]}, and so it is with"
-            f" {int((~same).sum())} of {len(probed)} rows that were looked at; give SMILES in the order of the rows."
-        )
+        raise TabsynError(f"{words}.")
+    warnings.warn(f"{words}, unless salts were described whole.", stacklevel=4)
 
 
 def _candidates(

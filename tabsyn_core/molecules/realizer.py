@@ -11,7 +11,7 @@ from tabsyn_core.chemistry.workshop import ABOUT, SKELETON, crew
 from tabsyn_core.conditions import Where, parse_conditions
 from tabsyn_core.errors import TabsynError, check_whole
 from tabsyn_core.files import atomic_path
-from tabsyn_core.generator import Generator
+from tabsyn_core.generator import Generator, check_frame
 from tabsyn_core.molecules.blocks import BLOCK, Blocks
 from tabsyn_core.molecules.config import RealizerConfig
 from tabsyn_core.molecules.learned import Learned
@@ -19,6 +19,9 @@ from tabsyn_core.molecules.learning import learn
 from tabsyn_core.molecules.wishes import Wishes
 from tabsyn_core.progress import Progress, ProgressCallback, silent
 from tabsyn_core.schema import TableSchema
+
+_FAR = 3.0
+"""Standard deviations of the training rows: molecules that far beyond all of them are not searched for."""
 
 _PROVENANCE = ("smiles", "inchikey", "parents", "nearest", "similarity")
 
@@ -82,7 +85,8 @@ class Realizer:
                 scaffold, or the generator is private or of another table.
         """
         _check(table, generator)
-        self._learned = learn(self.config, smiles, table, seed, progress)
+        check_whole(("seed", seed, 0))
+        self._learned = learn(self.config, [*smiles], table, seed, progress)
         self._generator = generator
         return self
 
@@ -164,6 +168,9 @@ class Realizer:
         Raises:
             TabsynError: The folder is not a realizer, is damaged, or was written by a later version.
         """
+        if not (path / "realizer.json").is_file():
+            found = "a generator: load it with Generator.load" if (path / "config.json").is_file() else "none"
+            raise TabsynError(f"{path} is no folder of a realizer but {found}; name what Realizer.save wrote.")
         try:
             learned, config = Learned.load(path)
         except (LookupError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
@@ -189,6 +196,9 @@ class Realizer:
 
 def _check(table: pl.DataFrame, generator: Generator) -> None:
     """See that the generator can draw the table's endpoints."""
+    check_frame(table)
+    if not isinstance(generator, Generator):
+        raise TabsynError(f"the generator is {generator!r}; give a Generator that was fitted to the table.")
     modelled = generator.schema.names
     if generator.privacy is not None:
         raise TabsynError(
@@ -199,11 +209,10 @@ def _check(table: pl.DataFrame, generator: Generator) -> None:
         raise TabsynError("the table has no RDKit descriptors, so no molecule can have its rows; use the tabular mode.")
     lacking = [name for name in modelled if name not in table.columns]
     foreign = [name for name in table.columns if name not in modelled and name not in DESCRIPTOR_NAMES]
-    if lacking or foreign:
-        raise TabsynError(
-            f"the generator was fitted to another table: it has columns {lacking} that the table lacks, and lacks its"
-            f" endpoints {foreign}; fit it to this table."
-        )
+    faults = [f"it has columns {lacking} that the table lacks"] if lacking else []
+    faults += [f"it lacks the table's endpoints {foreign}"] if foreign else []
+    if faults:
+        raise TabsynError(f"the generator was fitted to another table: {' and '.join(faults)}; fit it to this table.")
 
 
 def _wishes(where: Where | None, table: pl.DataFrame) -> Wishes:
@@ -212,4 +221,8 @@ def _wishes(where: Where | None, table: pl.DataFrame) -> Wishes:
         if not table[each.column].dtype.is_numeric() and not each.met(table[each.column]).any():
             levels = table[each.column].drop_nulls().unique().sort().to_list()
             raise TabsynError(f"where: {each}, but its levels are {levels[:8]}.")
-    return Wishes(conditions, table)
+    wishes = Wishes(conditions, table)
+    if wishes and (missed := wishes.missed_by(table)).min() > _FAR:
+        nearest = wishes.told(table[int(missed.argmin())])
+        raise TabsynError(f"no training row comes near {wishes}: the nearest has {nearest}; widen it.")
+    return wishes

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import board
+import command
 import leaderboard
 import methods
 import numpy as np
@@ -296,3 +297,48 @@ def test_bank_transactions_have_the_label_of_what_they_are_for(tmp_path):
     assert not {"trans_id", "account_id", "account"} & set(real.rows.columns)
     assert real.rows["month"].n_unique() == 15
     assert real.rows["day"].is_between(1, 31).all()
+
+
+PROGRAM = [sys.executable, "benchmarks/leaderboard.py"]
+
+
+def program(*arguments, folder):
+    """The program with folders of its own; its exit code and all that it says."""
+    folders = ["--out", str(folder / "out"), "--results", str(folder / "results"), "--cache", str(folder / "cache")]
+    done = subprocess.run(
+        [*PROGRAM, *arguments, *folders], cwd=real_tables.ROOT, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--done"], "no cell of these tables, seeds and settings is known, so no page is written"),
+        (["--seconds", "-3"], "argument --seconds: -3 is no budget: give more than 0"),
+        (["--seeds", "-1"], "argument --seeds: -1 is no seed"),
+        (["--plan"], "--plan and --cell need --json FILE"),
+        (["--tables", "solubilty"], "there is no table 'solubilty'; there are solubility,"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_writes_no_page(tmp_path, arguments, said):
+    code, words = program(*arguments, folder=tmp_path)
+    assert code != 0
+    assert said in words
+    assert "Traceback" not in words
+    assert not (tmp_path / "out").exists()
+
+
+def test_cells_of_other_seconds_are_named(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/x.json").write_text(json.dumps({"table": "adult", "settings": {"seconds": 5.0}}))
+    assert "has adult with 5.0 seconds: name those" in program("--done", folder=tmp_path)[1]
+
+
+def test_what_was_stopped_says_that_it_goes_on(capsys):
+    def stopped():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="130"):
+        command.ending(stopped)
+    assert "finished cells are kept" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from tabsyn_core.chemistry.similarity import nearest_similarity
 from tabsyn_core.chemistry.standardize import standardize
 from tabsyn_core.errors import TabsynError
 from tabsyn_core.generator import Generator
-from tabsyn_core.molecules import Realizer
+from tabsyn_core.molecules import Realizer, RealizerConfig, blocks
 
 
 @pytest.fixture(scope="module")
@@ -202,12 +202,24 @@ def test_conditions_are_met_by_every_row(realizer_of, where):
     assert rows["MolWt"].equals(again["MolWt"])
 
 
-def test_conditions_no_molecule_meets_end_with_how_near_it_came(realizer_of):
-    said = (
-        r"^only 0 of 256 proposals .* MolWt in \[2000, 3000\], 64 are needed; the nearest of the others has MolWt \d+"
-    )
+def test_conditions_no_molecule_meets_end_with_how_near_it_came(realizer_of, training):
+    weights = training.table["MolWt"]
+    heavy = weights.max() + 2 * weights.std()
+    said = r"^only 0 of 256 proposals .* MolWt in .*, 64 are needed; the nearest of the others has MolWt \d+"
     with pytest.raises(TabsynError, match=said):
-        realizer_of(effort=4).sample(10, seed=0, where={"MolWt": [2000, 3000]})
+        realizer_of(effort=4).sample(10, seed=0, where={"MolWt": [heavy, heavy + 0.001]})
+
+
+def test_conditions_far_beyond_all_molecules_are_refused_at_once(realizer_of):
+    with pytest.raises(TabsynError, match=r"^no training row comes near MolWt in \[5000, 6000\]: the nearest has M"):
+        realizer_of().sample(10, seed=0, where={"MolWt": [5000, 6000]})
+
+
+def test_a_search_that_comes_no_nearer_ends_long_before_all_effort(realizer_of, monkeypatch):
+    monkeypatch.setattr(blocks, "_STANDSTILL", 128)
+    with pytest.raises(TabsynError, match=r"^only 0 of (\d+) proposals") as raised:
+        realizer_of(effort=2000).sample(10, seed=0, where={"TPSA": [0.001, 0.002]})
+    assert int(str(raised.value).split()[3]) < 2000
 
 
 def test_of_rows_that_miss_the_conditions_the_nearest_is_told(realizer_of):
@@ -279,6 +291,36 @@ def test_molecules_in_another_order_than_their_rows_are_refused(training):
         Realizer().fit(smiles, training.table, training.generator)
 
 
+def test_a_few_molecules_in_the_place_of_others_are_warned_about(training):
+    smiles = training.smiles[:]
+    smiles[0], smiles[1] = smiles[1], smiles[0]
+    with pytest.warns(UserWarning, match=r"the descriptors of row 0 .* 1 of 20 rows that were looked at"):
+        Realizer(RealizerConfig(proposals=1, workers=1)).fit(smiles, training.table, training.generator)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"smiles": [float("nan")] * 180}, "row 0 has no SMILES"),
+        ({"table": {"MolWt": [1.0]}}, "the table is a builtins.dict, not a polars DataFrame"),
+        ({"generator": None}, "the generator is None; give a Generator"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(training, changes, said):
+    arguments = {"smiles": training.smiles, "table": training.table, "generator": training.generator} | changes
+    with pytest.raises(TabsynError, match=said):
+        Realizer().fit(**arguments)
+
+
+def test_the_folder_of_a_generator_is_told_from_a_realizers(training, tmp_path):
+    training.generator.save(tmp_path / "generator")
+    with pytest.raises(TabsynError, match=r"but a generator: load it with Generator\.load"):
+        Realizer.load(tmp_path / "generator")
+    with pytest.raises(TabsynError, match="is no folder of a realizer but none"):
+        Realizer.load(tmp_path / "nowhere")
+
+
 def test_settings_of_another_kind_are_refused():
     with pytest.raises(TabsynError, match="config is 'molecules'; give a RealizerConfig"):
         Realizer("molecules")
@@ -295,7 +337,7 @@ def test_a_private_generator_is_refused(training, tmp_path):
 def test_a_generator_of_another_table_is_refused(training):
     with pytest.raises(TabsynError, match=r"has columns \['logS'\] that the table lacks"):
         Realizer().fit(training.smiles, training.table.drop("logS"), training.generator)
-    with pytest.raises(TabsynError, match=r"lacks its endpoints \['new'\]"):
+    with pytest.raises(TabsynError, match=r"it lacks the table's endpoints \['new'\]; fit it to this"):
         Realizer().fit(training.smiles, training.table.with_columns(new=1.0), training.generator)
 
 
