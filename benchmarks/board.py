@@ -53,7 +53,7 @@ def page(cells: Sequence[Cell], reals: Sequence[RealTable], skipped: Sequence[st
     """Ranks over all tables, where ours is beaten, then a section a table."""
     budgeted = within_budget(cells)
     budget = _BUDGET if any(cell["settings"]["seconds"] is not None for cell in cells) else _NO_BUDGET
-    parts = ["# Leaderboard", f"{_PROTOCOL} {budget}", _FIGURES, setting(cells, "leaderboard.py")]
+    parts = ["# Leaderboard", f"{_PROTOCOL}\n{budget}", _FIGURES, setting(cells, "leaderboard.py")]
     if competitors(budgeted):
         parts += [*_ranks_section(budgeted), *_beaten_section(budgeted)]
     for real in reals:
@@ -161,7 +161,7 @@ def _table_section(real: RealTable, cells: Sequence[Cell]) -> list[str]:
             sections += _figures(real, published)
         sections += _paired(within_budget(good))
     if stale := sorted({cell["step"] for cell in good if cell.get("stale")}):
-        sections.append(f"Rows of {', '.join(stale)} were drawn by earlier code, and judged by today's.")
+        sections.append(f"Figures of {', '.join(stale)} are of earlier code.")
     return [*sections, *(["Failed:\n\n" + "\n".join(failed)] if failed else [])]
 
 
