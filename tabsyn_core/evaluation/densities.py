@@ -1,7 +1,8 @@
 """The data of density pictures: each column's distributions over each other, their quantiles, and pairs on a grid.
 
-Kernel densities are scipy's, with Scott's bandwidth. A column of few values, or of which a tenth is one value, is drawn
-as bins instead: a kernel would show a bump where there is a spike.
+Kernel densities are scipy's; of a column with Silverman's bandwidth (1986, eq. 3.31), which a heavy tail does not
+widen, of a pair with Scott's, without the rows far beyond the grid. A column of few values, or of which a tenth is
+one value, is drawn as bins instead: a kernel would show a bump where there is a spike.
 """
 
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ _GRID = 24
 _KERNELS = 1_000
 _QUANTILES = np.linspace(0.0125, 0.9875, 40)
 _SPIKE = 0.1
+_NEAR = 1.5  # from the middle of a grid that is one wide: what lies beyond would only widen the kernels
 
 
 @one_thread()
@@ -80,7 +82,10 @@ def _kernel(values: Floats, edges: Floats) -> Floats:
     if values.size > _KERNELS:
         values = np.quantile(values, (np.arange(_KERNELS) + 0.5) / _KERNELS)
     scale = np.ptp(edges)  # densities are of the column in units of its range, which keeps huge columns finite
-    return np.asarray(gaussian_kde(values / scale)((edges[:-1] + edges[1:]) / 2 / scale))
+    scaled = values / scale
+    spread, middle = np.std(scaled, ddof=1), np.subtract(*np.quantile(scaled, [0.75, 0.25])) / 1.34
+    factor = 0.9 * (min(spread, middle) or spread) / spread * values.size**-0.2
+    return np.asarray(gaussian_kde(scaled, factor)((edges[:-1] + edges[1:]) / 2 / scale))
 
 
 def _shares(values: Floats, edges: Floats) -> Floats:
@@ -117,6 +122,9 @@ def _joint(train: Table, fake: Table, left: str, right: str, seed: int) -> Joint
     if not (high > low).all():
         return None
     scaled = [(rows - low) / (high - low) for rows in both]
+    scaled = [rows[(np.abs(rows - 0.5) < _NEAR).all(axis=1)] for rows in scaled]
+    if any(len(rows) < 10 for rows in scaled):
+        return None
     middles = (np.arange(_GRID) + 0.5) / _GRID
     grid = np.stack([each.ravel() for each in np.meshgrid(middles, middles, indexing="ij")])
     drawn = [rows[np.random.default_rng([seed, 35]).permutation(len(rows))[:_KERNELS]] for rows in scaled]
