@@ -178,7 +178,7 @@ def main() -> None:
     reals = [load(name, options.cache) for name in present]
     folds = [Fold(real, seed) for real, seed in product(reals, options.seeds)]
     bench = Bench(options.cache, run=not options.done, results=options.results, stale=options.stale)
-    cells = command.some(run(bench, folds, steps), _known(options.results))
+    cells = command.some(run(bench, folds, steps), known(options.results))
     content, images = board.page(cells, reals, skipped + faults), board.pictures(cells, reals)
     written = publish(cells, ROOT / "docs/benchmarks" if options.write else options.out, content, images)
     print(f"\n{content}\nwritten: {', '.join(map(str, written))}")
@@ -190,10 +190,10 @@ def main() -> None:
         raise TabsynError("every cell failed, as the page says.")
 
 
-def _known(results: Path) -> str:
+def known(results: Path) -> str:
     """What there is instead of what was asked for."""
-    known = [read_json(path) for path in results.glob("*.json")]
-    there = sorted({f"{cell['table']} with {cell['settings']['seconds']} seconds" for cell in known})
+    cells = [read_json(path) for path in results.glob("*.json")]
+    there = sorted({f"{cell['table']} with {cell['settings']['seconds']} seconds" for cell in cells})
     return f"{results} has {', '.join(there) or 'none'}: name those, or run without --done"
 
 

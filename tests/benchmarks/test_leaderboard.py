@@ -314,7 +314,6 @@ def program(*arguments, folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--done"], "no cell of these tables, seeds and settings is known, so no page is written"),
         (["--seconds", "-3"], "argument --seconds: -3 is no budget: give more than 0"),
         (["--seeds", "-1"], "argument --seeds: -1 is no seed"),
         (["--plan"], "--plan and --cell need --json FILE"),
@@ -329,10 +328,10 @@ def test_what_cannot_be_is_one_line_and_writes_no_page(tmp_path, arguments, said
     assert not (tmp_path / "out").exists()
 
 
-def test_cells_of_other_seconds_are_named(tmp_path):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/x.json").write_text(json.dumps({"table": "adult", "settings": {"seconds": 5.0}}))
-    assert "has adult with 5.0 seconds: name those" in program("--done", folder=tmp_path)[1]
+def test_without_cells_there_is_no_page_and_those_of_other_seconds_are_named(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps({"table": "adult", "settings": {"seconds": 5.0}}))
+    with pytest.raises(TabsynError, match=r"no page is written; .* has adult with 5\.0 seconds: name those"):
+        command.some([], leaderboard.known(tmp_path))
 
 
 def test_what_was_stopped_says_that_it_goes_on(capsys):
