@@ -67,6 +67,7 @@ RULES_OF_PLAY = AdversarialConfig(
 )
 
 
+@pytest.mark.slow
 def test_it_sharpens_a_blurred_denoiser_until_it_is_harder_to_tell():
     generator = torch.Generator().manual_seed(0)
     denoiser = blurred_denoiser(generator)

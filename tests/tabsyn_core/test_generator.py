@@ -228,6 +228,7 @@ def test_a_category_of_thousands_of_levels(config):
     assert rows["name"].n_unique() > 10
 
 
+@pytest.mark.slow
 def test_hundreds_of_columns_keep_their_place():
     hidden = random(0).normal(size=(120, 5))
     mixed = hidden @ random(1).normal(size=(5, 200)) + 0.1 * random(2).normal(size=(120, 200))

@@ -50,6 +50,7 @@ def test_without_a_budget_all_epochs_are_made_in_batches_no_longer_than_the_tabl
     assert fit.effort["diffusion updates"] == 3
 
 
+@pytest.mark.slow
 def test_a_budget_makes_the_same_share_of_both_networks_epochs_in_smaller_batches(table):
     baseline = BASELINES["tabsyn"](vae_epochs=4000, epochs=10_000, config=replace(SMALL, num_updates=7), steps=5)
     fit = baseline.fit(table, schema_of(table), seed=0, seconds=15)
@@ -65,6 +66,7 @@ def test_a_budget_makes_the_same_share_of_both_networks_epochs_in_smaller_batche
     assert fit.sample(20, seed=0).schema == table.schema
 
 
+@pytest.mark.slow
 def test_a_share_is_measured_without_touching_the_random_state(table):
     torch.manual_seed(3)
     before = torch.get_rng_state()
