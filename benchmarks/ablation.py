@@ -355,7 +355,7 @@ def main() -> None:
     ladder = [step for step in steps(ours) if not options.only or any(text in step.name for text in options.only)]
     lines = [step for sweep in sweeps for step in sweep.steps.values()] or ladder
     folds = [Fold(real, seed) for seed in options.seeds for real in reals]
-    cells = command.some(run(Bench(options.cache, run=not options.done), folds, lines), "run without --done")
+    cells = command.some(run(Bench(options.cache, run=not options.done), folds, lines), lambda: "run without --done")
     if sweeps:
         publish("defaults", defaults_page(cells, sweeps, skipped), cells, write=options.write)
     else:

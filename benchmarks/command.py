@@ -22,14 +22,14 @@ def ending(main: Callable[[], None]) -> None:
         sys.exit(_INTERRUPTED)
 
 
-def some(cells: Sequence[Cell], hint: str) -> Sequence[Cell]:
+def some(cells: Sequence[Cell], hint: Callable[[], str]) -> Sequence[Cell]:
     """The cells, if there is any to write a page of.
 
     Raises:
         TabsynError: There is none.
     """
     if not cells:
-        raise TabsynError(f"no cell of these tables, seeds and settings is known, so no page is written; {hint}.")
+        raise TabsynError(f"no cell of these tables, seeds and settings is known, so no page is written; {hint()}.")
     return cells
 
 

@@ -115,9 +115,17 @@ def publish(cells: Sequence[Cell], folder: Path, content: str, images: dict[str,
     for name, text in texts.items():
         with atomic_path(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    kept = [{name: value for name, value in cell.items() if name != "traceback"} for cell in cells]
+    kept = [_told(cell) for cell in cells]
     write_json(folder / "leaderboard.json", {**statistics_of(within_budget(cells)), "cells": kept})
     return [*(folder / name for name in texts), folder / "leaderboard.json"]
+
+
+def _told(cell: Cell) -> Cell:
+    """A cell without its traceback and without the grids, which the pictures show: they are a megabyte."""
+    told = {name: value for name, value in cell.items() if name != "traceback"}
+    if "bank" in told:
+        told["bank"] = {name: value for name, value in told["bank"].items() if name != "grids"}
+    return told
 
 
 def arguments(defaults: BenchmarkParams) -> argparse.Namespace:
@@ -178,7 +186,7 @@ def main() -> None:
     reals = [load(name, options.cache) for name in present]
     folds = [Fold(real, seed) for real, seed in product(reals, options.seeds)]
     bench = Bench(options.cache, run=not options.done, results=options.results, stale=options.stale)
-    cells = command.some(run(bench, folds, steps), known(options.results))
+    cells = command.some(run(bench, folds, steps), lambda: known(options.results))
     content, images = board.page(cells, reals, skipped + faults), board.pictures(cells, reals)
     written = publish(cells, ROOT / "docs/benchmarks" if options.write else options.out, content, images)
     print(f"\n{content}\nwritten: {', '.join(map(str, written))}")

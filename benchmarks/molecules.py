@@ -326,7 +326,7 @@ def main() -> None:
     reals, skipped = open_tables(options.tables, options.cache)
     lines = [step for step in steps() if not options.only or any(text in step.name for text in options.only)]
     folds = [Fold(real, seed) for seed in options.seeds for real in reals]
-    cells = command.some(run(Bench(options.cache, run=not options.done), folds, lines), "run without --done")
+    cells = command.some(run(Bench(options.cache, run=not options.done), folds, lines), lambda: "run without --done")
     publish("molecules", page(cells, reals, lines, skipped), cells, write=options.write)
 
 

@@ -331,7 +331,7 @@ def test_what_cannot_be_is_one_line_and_writes_no_page(tmp_path, arguments, said
 def test_without_cells_there_is_no_page_and_those_of_other_seconds_are_named(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps({"table": "adult", "settings": {"seconds": 5.0}}))
     with pytest.raises(TabsynError, match=r"no page is written; .* has adult with 5\.0 seconds: name those"):
-        command.some([], leaderboard.known(tmp_path))
+        command.some([], lambda: leaderboard.known(tmp_path))
 
 
 def test_what_was_stopped_says_that_it_goes_on(capsys):
